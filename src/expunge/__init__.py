@@ -1,0 +1,1 @@
+"""Make trained models forget, and prove that they did."""
