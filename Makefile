@@ -1,2 +1,51 @@
+# Every target sets itself up in $(VENV); all it needs is Python 3.11, make and a C compiler.
+#   make demo | test | check | acceptance [PART="core llm"] | benchmarks      VENV=dir places the environment elsewhere
 VENV ?= .venv
-install: ; test -d $(VENV) || python3 -m venv $(VENV); $(VENV)/bin/pip install -q -c constraints.txt -e '.[dev]'
+PYTHON ?= python3
+PART ?=
+
+export OMP_NUM_THREADS = 1
+export HF_HUB_OFFLINE = 1
+export TOKENIZERS_PARALLELISM = false
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export NO_MKDOCS_2_WARNING = 1
+
+BIN = $(VENV)/bin
+USER_READY = $(VENV)/.ready
+DEV_READY = $(VENV)/.ready-dev
+INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+
+.PHONY: demo test check acceptance benchmarks
+.DEFAULT_GOAL := test
+
+demo: $(USER_READY)
+	$(BIN)/expunge demo
+
+test: $(DEV_READY)
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+check: $(DEV_READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m expunge.records --check docs/evidence.md
+	$(BIN)/mkdocs build --strict --quiet
+
+acceptance: $(DEV_READY)
+	$(BIN)/python -m acceptance $(PART)
+
+benchmarks: $(DEV_READY)
+	$(BIN)/python -m benchmarks
+
+$(USER_READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): a few minutes the first time"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) .
+	@touch $@
+
+$(DEV_READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) for development: a few minutes the first time"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) '.[dev]'
+	@touch $(USER_READY) $@

@@ -1,0 +1,10 @@
+"""Learners: a model together with how a batch of its kind is read. Methods, metrics and the engine speak to these."""
+
+from expunge.learners._base import Guard, Learner, Reading
+from expunge.learners._batch import Batch
+from expunge.learners._folder import load
+from expunge.learners._part import Part
+from expunge.learners.causal_lm import CausalLM
+from expunge.learners.classifier import Classifier
+
+__all__ = ["Batch", "CausalLM", "Classifier", "Guard", "Learner", "Part", "Reading", "load"]

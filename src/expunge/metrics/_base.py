@@ -2,34 +2,76 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 
 from expunge.card import Card
-from expunge.metrics._rows import Blocks, Want
+from expunge.errors import DataError
+from expunge.metrics._rows import Block, Blocks, Want
+from expunge.metrics._statistics import weighted_mean
 
 Family = Literal["behaviour", "privacy", "distribution", "utility"]
 Statistic = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Measure:
     """Per-row values and how they become one figure, so that the bootstrap can re-weigh the rows.
 
     Args:
+        name: Label of the metric, for messages.
         ids: Record id of each value [n]; its cluster is looked up by it.
-        values: [n].
+        values: [n], finite.
         statistic: (values [n], group [n], weight [R, n]) -> [R].
         group: [n] small integers where the statistic compares groups (1 = member, 0 = not), else zeros.
+        chance: The figure of a model that knows nothing, for utility; None where there is no such level.
+        parts: Further figures printed beside the first, never re-weighed: the nine of a mean, a p-value.
+
+    Raises:
+        DataError: No rows, unequal lengths, or a value that is not finite; the record is named.
     """
 
+    name: str
     ids: list[str]
     values: np.ndarray
     statistic: Statistic
     group: np.ndarray
+    chance: float | None = None
+    parts: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.ids:
+            raise DataError(f"{self.name}: there are no records to measure")
+        if not self.values.shape == self.group.shape == (len(self.ids),):
+            raise DataError(f"{self.name}: {len(self.ids)} ids, values {self.values.shape}, group {self.group.shape}")
+        lost = np.flatnonzero(~np.isfinite(self.values))
+        if len(lost):
+            raise DataError(
+                f"{self.name}: record {self.ids[lost[0]]!r} has the value {self.values[lost[0]]}"
+                + (f", and {len(lost) - 1} more rows have none" if len(lost) > 1 else ""),
+                hint="a model that answers NaN has diverged; it cannot be scored",
+            )
+
+    @classmethod
+    def mean(
+        cls, name: str, ids: list[str], values: np.ndarray, *, chance: float | None = None, **parts: float
+    ) -> Self:
+        """Return the measure whose figure is the mean of its rows."""
+        values = np.asarray(values, dtype=np.float64)
+        group = np.zeros(len(values), dtype=np.int64)
+        return cls(name=name, ids=ids, values=values, statistic=weighted_mean, group=group, chance=chance, parts=parts)
+
+    @property
+    def records(self) -> int:
+        """Number of different records in the smallest group."""
+        of_group: dict[int, set[str]] = defaultdict(set)
+        for record, group in zip(self.ids, self.group.tolist(), strict=True):
+            of_group[group].add(record)
+        return min(len(ids) for ids in of_group.values())
 
     def estimate(self, weight: np.ndarray | None = None) -> np.ndarray:
         """Return the figure under each weighting [R]; without weights, the plain figure [1]."""
@@ -41,8 +83,10 @@ class Measure:
 class Metric:
     """A figure read from stored answers.
 
-    Class fields say what readers must know: `family`, `unit`, `higher_is` (what a larger value means), `bounds`.
-    A forgetting metric is compared with retrained models as e; a "utility" metric as e_utility.
+    `family`, `unit`, `higher_is` (what a larger value means) and `bounds` say what readers must know; read them from
+    an instance, because those of a `RoleMetric` depend on its role. Families: "behaviour" (larger = remembers more)
+    and "privacy" are compared with retrained models as e, in both directions; "distribution" is a distance or a
+    two-sided score, whose e says how far from retraining and not to which side; "utility" is compared as e_utility.
     """
 
     card: ClassVar[Card]
@@ -52,10 +96,52 @@ class Metric:
     bounds: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
     needs_references: ClassVar[bool] = False
 
+    @property
+    def label(self) -> str:
+        """The metric with the settings that tell it from its like, e.g. "probability (retain)"."""
+        return self.card.name
+
     def wants(self) -> list[Want]:
         """Return what must be asked of each model."""
         raise NotImplementedError
 
     def measure(self, blocks: Blocks, references: Sequence[Blocks] = ()) -> Measure:
-        """Compute per-row values from stored answers; `references` are the retrained models' (never the model's own)."""
+        """Compute per-row values from stored answers; `references` are the retrained models' (never the model's own).
+
+        Raises:
+            DataError: An answer is missing, or a value is not finite.
+        """
         raise NotImplementedError
+
+    def block(self, blocks: Blocks, want: Want) -> Block:
+        """Return the stored answer to one want. Raises DataError when it was not asked."""
+        if want not in blocks:
+            asked = f"{want.role}/{want.field or 'target'} ({want.kind})"
+            raise DataError(f"{self.label}: there is no stored answer to {asked}")
+        return blocks[want]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleMetric(Metric):
+    """A figure that tells forgetting on the forget set and utility on every other one.
+
+    Args:
+        role: The set it is read on.
+    """
+
+    role: str = "forget"
+
+    @property
+    def family(self) -> Family:  # type: ignore[override]
+        """What the figure says on this role."""
+        return "behaviour" if self.role == "forget" else "utility"
+
+    @property
+    def higher_is(self) -> str:  # type: ignore[override]
+        """What a larger value means on this role."""
+        return "more memorised" if self.role == "forget" else "more useful"
+
+    @property
+    def label(self) -> str:
+        """The name with its role."""
+        return f"{self.card.name} ({self.role})"

@@ -11,6 +11,8 @@ from typing import Literal
 
 import numpy as np
 
+from expunge.errors import DataError
+
 
 @dataclass(frozen=True, order=True)
 class Want:
@@ -52,8 +54,11 @@ class Block:
     extras: dict[str, np.ndarray] = field(default_factory=dict)
 
     def sum_logp(self) -> np.ndarray:
-        """Return log p(answer) of each row [n], nats, ≤ 0."""
-        return np.add.reduceat(self.logp, self.offsets[:-1]) if len(self.logp) else np.zeros(0)
+        """Return log p(answer) of each row [n], nats, ≤ 0. Raises DataError for a row without a scored position."""
+        empty = np.flatnonzero(np.diff(self.offsets) == 0)
+        if len(empty):
+            raise DataError(f"record {self.ids[empty[0]]!r} has no scored position", hint="its answer is empty")
+        return np.add.reduceat(self.logp, self.offsets[:-1], dtype=np.float64) if len(self.logp) else np.zeros(0)
 
     def mean_logp(self) -> np.ndarray:
         """Return log p(answer) / scored positions, of each row [n], nats a token, ≤ 0."""

@@ -1,0 +1,25 @@
+"""The engine: the one loop, and what a method may ask of it."""
+
+from expunge.train._artefacts import Artefacts, Stored
+from expunge.train._loop import gradients_by_part
+from expunge.train._method import Gradients, Method, Modifier
+from expunge.learners import Part
+from expunge.train._part import Batches, Step
+from expunge.train._run import Cost, Run, Watch, copied, derive
+
+__all__ = [
+    "Artefacts",
+    "Batches",
+    "Cost",
+    "Gradients",
+    "Method",
+    "Modifier",
+    "Part",
+    "Run",
+    "Step",
+    "Stored",
+    "Watch",
+    "copied",
+    "derive",
+    "gradients_by_part",
+]

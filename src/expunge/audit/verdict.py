@@ -1,0 +1,315 @@
+"""The verdict: which of six classes the evidence allows, worst first, and why no better one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, cast
+
+from expunge.audit._scores import Score
+from expunge.card import Place
+from expunge.errors import ConfigError
+from expunge.metrics import Family
+from expunge.registry import did_you_mean
+
+Slug = Literal["not-forgotten", "destroyed", "surface", "latent", "inconclusive", "removal"]
+Flag = Literal["over-forgotten", "collateral", "surrogate-reference", "low-power"]
+
+LATTICE: tuple[Slug, ...] = ("not-forgotten", "destroyed", "surface", "latent", "inconclusive", "removal")
+"""Worst first."""
+EVIDENCE = {
+    "e1": "what it says of the forget set",
+    "e2": "paraphrases, choices, jailbreaks or other languages",
+    "e3": "repeated sampling",
+    "e4": "rounding the weights to 4 bits",
+    "e5": "relearning",
+    "e6": "probes of hidden states, or the original's head",
+    "e7": "a universal soft prompt",
+    "e8": "the membership attack",
+    "e9": "the distance of its outputs from retrained ones",
+    "e10": "over-suppression",
+}
+TIERS = {"e1": 1, "e8": 1, "e9": 1, "e2": 2, "e3": 2, "e4": 3, "e5": 3, "e6": 3, "e7": 3}
+TIER_MEANS = {
+    0: "nothing was tested",
+    1: "questions as asked, outputs read",
+    2: "rephrased and repeated questions",
+    3: "the weights in the attacker's hands",
+}
+FORGOTTEN = 0.2
+"""e1 above this is not forgotten."""
+RECOVERED = 0.1
+"""Any other excess above this brings the knowledge back; removal needs all evidence below it."""
+UTILITY = 0.8
+"""Share of utility below which a model is destroyed."""
+DETECTABLE = 0.2
+"""The excess that a test must be able to find, 4 times in 5, before its silence counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One kind of evidence: an excess over retraining on the scale original = 1, retrained = 0.
+
+    Args:
+        e: Estimate; `low`, `high` its 95 % interval.
+        margin: What one more retrained seed may reach by itself, ≥ 0.
+        source: Label of the score or attack it comes from.
+    """
+
+    e: float
+    low: float
+    high: float
+    margin: float = 0.0
+    source: str = ""
+
+    @property
+    def detectable(self) -> float:
+        """Smallest excess found 4 times in 5: 2.8 standard errors, of items and of seeds (margin / 2) together."""
+        items, seeds = (self.high - self.low) / 3.92, self.margin / 2
+        return 2.802 * float((items**2 + seeds**2) ** 0.5)
+
+    def above(self, threshold: float) -> bool:
+        """Whether the whole interval lies above the threshold and above what a retrained seed reaches."""
+        return self.low > max(threshold, self.margin)
+
+    def below(self, threshold: float) -> bool:
+        """Whether the whole interval lies below the threshold, or below what a retrained seed reaches."""
+        return self.high < max(threshold, self.margin)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """All that a verdict is made of; what was not measured is absent, never 0.
+
+    Args:
+        findings: "e1" to "e10" (`EVIDENCE`) to finding.
+        utility: Share of utility kept, of the original's or else the retrained models'; None if not measured.
+        collateral: Labels of utility scores that lie below retraining by more than its own spread.
+        over_forgotten: Labels of scores that lie past retraining.
+        retrained: Whether retrained models are the reference.
+        enough_seeds: Whether there are as many as the learner needs.
+        exact: Removal by construction: retrained, or the forgotten part deleted whole.
+        lives_in: Where the forgetting is; outside the weights it can be unplugged.
+
+    Raises:
+        ConfigError: A finding has no known name.
+    """
+
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+    utility: float | None = None
+    collateral: tuple[str, ...] = ()
+    over_forgotten: tuple[str, ...] = ()
+    retrained: bool = True
+    enough_seeds: bool = True
+    exact: bool = False
+    lives_in: Place = "weights"
+
+    def __post_init__(self) -> None:
+        unknown = next((name for name in self.findings if name not in EVIDENCE), None)
+        if unknown is not None:
+            raise ConfigError(f"verdict: no evidence is called {unknown!r}", hint=did_you_mean(unknown, list(EVIDENCE)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Where a model stands in the lattice and why.
+
+    Args:
+        slug: The class.
+        reasons: Sentences, the deciding one first, then caps, then what was not tested.
+        deciding: Evidence that decided ("e1", "utility"), strongest first; empty where a cap or silence did.
+        flags: Defects and limits beside the class.
+        tested_up_to_tier: Highest tier of tests below which no tier was left out, 0 to 3 (`TIER_MEANS`).
+        capped_by: What alone kept the class from being a better one, or "".
+    """
+
+    slug: Slug
+    reasons: list[str]
+    deciding: list[str]
+    flags: list[Flag]
+    tested_up_to_tier: int
+    capped_by: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return asdict(self)
+
+
+def classify(evidence: Evidence) -> Verdict:
+    """Return the class of a model from its evidence; the first rule that holds decides.
+
+        e1 > .2                                   not-forgotten
+        utility < .8                              destroyed
+        e2 or e3 > .1                             surface
+        e4, e5, e6 or e7 > .1                     latent
+        all of e1 to e7 that were run < .1, e8 and e9 inside the retrained band, each able to detect .2    removal
+        else                                      inconclusive
+
+    "> x" means that the whole interval lies above x *and* above what a retrained seed reaches by itself. Then caps:
+    no retrained models, too few of them, or an approximate method without a single attack on the weights: at best
+    inconclusive; forgetting that lives outside the weights: at best surface. A model that is exact by construction
+    needs no attack, only behaviour that is not above retraining.
+
+    Source: the removal-versus-suppression taxonomy, arXiv:2506.09227; the thresholds are ours.
+    """
+    slug, deciding, reasons = _decide(evidence)
+    found = slug
+    capped_by = ""
+    for cap, name, sentence in _caps(evidence):
+        if LATTICE.index(cap) < LATTICE.index(slug):
+            slug, capped_by = cap, name
+        if LATTICE.index(cap) <= LATTICE.index(found):
+            reasons.append(sentence)
+    untested = [EVIDENCE[name] for name in TIERS if name not in evidence.findings]
+    if untested:
+        reasons.append(f"Not tested: {'; '.join(untested)}.")
+    return Verdict(
+        slug=slug,
+        reasons=reasons,
+        deciding=deciding,
+        flags=_flags(evidence, found),
+        tested_up_to_tier=_tier(evidence),
+        capped_by=capped_by,
+    )
+
+
+def at_least_as_bad(slug: str, threshold: str) -> bool:
+    """Return whether a class is the threshold or a worse one: when an audit should exit with 1.
+
+    Raises:
+        ConfigError: No such class.
+    """
+    for word in (slug, threshold):
+        if word not in LATTICE:
+            raise ConfigError(f"no verdict is called {word!r}", hint=did_you_mean(word, list(LATTICE)))
+    return LATTICE.index(cast(Slug, slug)) <= LATTICE.index(cast(Slug, threshold))
+
+
+def gather(
+    scores: Iterable[Score],
+    *,
+    attacks: Mapping[str, Finding] | None = None,
+    exact: bool = False,
+    lives_in: Place = "weights",
+) -> Evidence:
+    """Return the evidence in scores: the worst behaviour is e1, privacy e8, distribution e9; the worst utility counts.
+
+    Scores without e (no reference, not informative) are no evidence. Attacks bring e2 to e7 and e10.
+    """
+    scores = list(scores)
+    findings = dict(attacks or {})
+    families: dict[str, Family] = {"e1": "behaviour", "e8": "privacy", "e9": "distribution"}
+    read = [(s.family, _finding(s)) for s in scores]
+    for name, family in families.items():
+        found = [finding for of, finding in read if of == family and finding is not None]
+        if found:
+            two_sided = family == "privacy"
+            findings[name] = max(found, key=lambda f: (max(f.low, -f.high) if two_sided else f.low) - f.margin)
+    kept = [s.kept for s in scores if s.kept is not None]
+    harmed = [f.source for of, f in read if of == "utility" and f is not None and f.above(0.0)]
+    return Evidence(
+        findings=findings,
+        utility=min(kept, default=None),
+        collateral=tuple(harmed),
+        over_forgotten=tuple(s.label for s in scores if s.over_forgotten),
+        retrained=any(s.known for s in scores),
+        enough_seeds=all(s.known >= s.needed for s in scores),
+        exact=exact,
+        lives_in=lives_in,
+    )
+
+
+def _finding(score: Score) -> Finding | None:
+    if score.e is None or score.e_interval is None or score.e_margin is None:
+        return None
+    interval = score.e_interval
+    return Finding(e=score.e, low=interval.low, high=interval.high, margin=score.e_margin, source=score.label)
+
+
+def _decide(evidence: Evidence) -> tuple[Slug, list[str], list[str]]:
+    """Return class, deciding evidence and reasons before any cap."""
+    findings = evidence.findings
+    rules: list[tuple[Slug, tuple[str, ...], float]] = [
+        ("not-forgotten", ("e1",), FORGOTTEN),
+        ("surface", ("e2", "e3"), RECOVERED),
+        ("latent", ("e4", "e5", "e6", "e7"), RECOVERED),
+    ]
+    for slug, names, threshold in rules:
+        fired = [n for n in names if n in findings and findings[n].above(threshold)]
+        if fired:
+            fired.sort(key=lambda n: -findings[n].low)
+            return slug, fired, [_sentence(n, findings[n], "above retraining") for n in fired]
+        if slug == "not-forgotten" and evidence.utility is not None and evidence.utility < UTILITY:
+            return "destroyed", ["utility"], [f"Only {evidence.utility:.2f} of the utility is left, under {UTILITY}."]
+    missing = _missing_for_removal(evidence)
+    if missing:
+        return "inconclusive", [], missing
+    how = "Exact by construction, and" if evidence.exact else "In everything that was run,"
+    return "removal", ["e1"], [f"{how} it cannot be told from a model that never saw the records."]
+
+
+def _missing_for_removal(evidence: Evidence) -> list[str]:
+    """Return what stands between the evidence and removal."""
+    findings = evidence.findings
+    missing = [] if "e1" in findings else ["What it says of the forget set was not measured, or not informatively."]
+    if evidence.exact:
+        above = "e1" in findings and findings["e1"].above(RECOVERED)
+        return missing + ([_sentence("e1", findings["e1"], "above retraining, though within limits")] if above else [])
+    if evidence.utility is None:
+        missing.append("Utility was not measured.")
+    if "e8" not in findings:
+        missing.append("No membership attack was run, or it was not informative.")
+    for name, finding in findings.items():
+        if name == "e10":
+            continue
+        if not finding.below(RECOVERED):
+            doubt = f"not shown to be under {max(RECOVERED, finding.margin):.2f}"
+            missing.append(_sentence(name, finding, "above retraining" if finding.above(RECOVERED) else doubt))
+        elif name == "e8" and finding.low < -max(RECOVERED, finding.margin):
+            missing.append(_sentence(name, finding, "past retraining, which gives the deletion away"))
+        elif finding.detectable > DETECTABLE:
+            missing.append(_sentence(name, finding, f"detects no excess under {finding.detectable:.2f}"))
+    return missing
+
+
+def _caps(evidence: Evidence) -> list[tuple[Slug, str, str]]:
+    """Return the best class that the set-up allows, its name and its sentence; the harshest first."""
+    caps: list[tuple[Slug, str, str]] = []
+    if evidence.lives_in in ("adapter", "output", "retrieval") and not evidence.exact:
+        where = evidence.lives_in
+        caps.append(("surface", where, f"The forgetting lives in the {where}: unplug that and it is undone."))
+    if not evidence.retrained:
+        caps.append(("inconclusive", "surrogate-reference", "There are no retrained models to compare with."))
+    elif not evidence.enough_seeds:
+        caps.append(("inconclusive", "too-few", "There are too few retrained models to know how much they differ."))
+    if not evidence.exact and not any(TIERS.get(name) == 3 for name in evidence.findings):
+        ran = any(TIERS.get(name) == 2 for name in evidence.findings)
+        which = "attack on the weights" if ran else "attack"
+        caps.append(("inconclusive", "no-attacks", f"The method is approximate and no {which} was run."))
+    return caps
+
+
+def _flags(evidence: Evidence, found: Slug) -> list[Flag]:
+    findings = evidence.findings
+    past = any(n in findings and findings[n].high < -findings[n].margin for n in ("e1", "e8"))
+    silenced = "e10" in findings and findings["e10"].above(RECOVERED)
+    silent = found in ("inconclusive", "removal")
+    weak = any(f.detectable > DETECTABLE for f in findings.values())
+    flags: list[tuple[Flag, bool]] = [
+        ("over-forgotten", past or silenced or bool(evidence.over_forgotten)),
+        ("collateral", bool(evidence.collateral)),
+        ("surrogate-reference", not evidence.retrained),
+        ("low-power", (evidence.retrained and not evidence.enough_seeds) or (silent and weak)),
+    ]
+    return [flag for flag, holds in flags if holds]
+
+
+def _tier(evidence: Evidence) -> int:
+    run = {TIERS[name] for name in evidence.findings if name in TIERS}
+    return next((tier - 1 for tier in (1, 2, 3) if tier not in run), 3)
+
+
+def _sentence(name: str, finding: Finding, claim: str) -> str:
+    by = f" ({finding.source})" if finding.source else ""
+    what = EVIDENCE[name][0].upper() + EVIDENCE[name][1:]
+    return f"{what}{by}: e = {finding.e:.2f} [{finding.low:.2f}, {finding.high:.2f}], {claim}."

@@ -1,0 +1,103 @@
+"""A language model in the middle of answering: prompts encoded once, then forked and advanced.
+
+Dimension letters: B rows, T new tokens, D features.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from expunge.learners.causal_lm import CausalLM
+
+
+class Decoder:
+    """Rows of left-padded prompts with their cached keys and values.
+
+    Args:
+        learner: Whose model answers.
+        cache: The transformers cache of everything read so far.
+        mask: [B, length so far] 1 where a token is real.
+        state: [B, D] hidden state that predicts the next token.
+    """
+
+    def __init__(self, learner: CausalLM, cache: Any, mask: Tensor, state: Tensor) -> None:
+        self.learner = learner
+        self.cache = cache
+        self.mask = mask
+        self.state = state
+
+    @classmethod
+    def start(cls, learner: CausalLM, prompts: list[list[int]]) -> Decoder:
+        """Encode prompts, one row each."""
+        from transformers import DynamicCache
+
+        longest = max(map(len, prompts))
+        tokens = torch.full((len(prompts), longest), learner._pad, dtype=torch.long)
+        mask = torch.zeros(len(prompts), longest, dtype=torch.long)
+        for row, prompt in enumerate(prompts):
+            tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
+            mask[row, longest - len(prompt) :] = 1
+        decoder = cls(learner, DynamicCache(config=learner._inner.config), mask[:, :0].to(learner.device), torch.empty(0))
+        decoder.advance(tokens.to(learner.device), mask.to(learner.device))
+        return decoder
+
+    def advance(self, tokens_BT: Tensor, mask_BT: Tensor | None = None) -> Tensor:
+        """Read tokens, return hidden states [B, T, D]. Padding must stand to the left of the first, right of the last."""
+        mask_BT = torch.ones_like(tokens_BT) if mask_BT is None else mask_BT
+        self.mask = torch.cat([self.mask, mask_BT], 1)
+        positions = (self.mask.cumsum(1) - 1).clamp_min(0)[:, -tokens_BT.shape[1] :]
+        hidden_BTD = self.learner._inner.base_model(
+            input_ids=tokens_BT, attention_mask=self.mask, position_ids=positions, past_key_values=self.cache, use_cache=True
+        ).last_hidden_state
+        self.state = hidden_BTD[:, -1]
+        return hidden_BTD
+
+    def fork(self, rows: Tensor) -> Decoder:
+        """Return a decoder with the given rows, repeated or left out as they are listed; this one is untouched."""
+        cache = copy.deepcopy(self.cache)
+        cache.batch_select_indices(rows)
+        return Decoder(self.learner, cache, self.mask[rows], self.state[rows])
+
+    def answer_states(self, rows: list[int], answers: list[list[int]]) -> Tensor:
+        """Return hidden states at every position that predicts an answer token, [sum of lengths, D], answers in order.
+
+        Args:
+            rows: Prompt of each answer.
+            answers: Token ids, each at least one.
+        """
+        forked = self.fork(torch.tensor(rows, device=self.mask.device))
+        lengths = torch.tensor([len(a) for a in answers], device=self.mask.device)
+        first_BD = forked.state
+        longest = int(lengths.max())
+        if longest == 1:
+            return first_BD
+        fed_BT = torch.full((len(answers), longest - 1), self.learner._pad, dtype=torch.long)
+        for row, answer in enumerate(answers):
+            fed_BT[row, : len(answer) - 1] = torch.tensor(answer[:-1])
+        rest_BTD = forked.advance(fed_BT.to(self.mask.device))
+        states_BTD = torch.cat([first_BD[:, None], rest_BTD], 1)
+        real_BT = torch.arange(longest, device=lengths.device)[None] < lengths[:, None]
+        return states_BTD[real_BT]
+
+    def greedy(self, limit: int, stop: int) -> list[list[int]]:
+        """Return the most likely tokens of each row up to `stop` (left out) or `limit`; rows leave as they stop."""
+        answers: list[list[int]] = [[] for _ in range(len(self.mask))]
+        alive = torch.arange(len(self.mask), device=self.mask.device)
+        for _ in range(limit):
+            token = self.learner.head(self.state).argmax(-1)
+            going = token != stop
+            for row, value in zip(alive[going].tolist(), token[going].tolist(), strict=True):
+                answers[row].append(value)
+            if not going.any():
+                break
+            if not going.all():
+                keep = going.nonzero()[:, 0]
+                alive, token, self.mask = alive[keep], token[keep], self.mask[keep]
+                self.cache.batch_select_indices(keep)
+            self.advance(token[:, None])
+        return answers

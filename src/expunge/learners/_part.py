@@ -1,0 +1,36 @@
+"""One term of a loss, as the engine adds it up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One term of a loss: a total and the weight by which the engine divides it.
+
+    Micro-batches and ranks add totals and weights apart, so that the term of a split batch is exactly the batch's:
+    Σ total / Σ weight. Multiplying a part scales its total.
+
+    Args:
+        total: Scalar with a graph.
+        weight: How many examples or positions the total sums, > 0.
+    """
+
+    total: Tensor
+    weight: float
+
+    @classmethod
+    def mean(cls, values: Tensor) -> Part:
+        """Return the part whose value is the mean of `values`."""
+        return cls(values.sum(), values.numel())
+
+    def __mul__(self, factor: float) -> Part:
+        return Part(self.total * factor, self.weight)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Part:
+        return self * -1.0

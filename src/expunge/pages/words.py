@@ -1,0 +1,202 @@
+"""Figures and states in words: everything that the pages say which the view models do not spell out."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from expunge.pages.run_view import Cost, FlagSlug, Interval, Plane, Point, Reference, Score, State, Stated, VerdictSlug
+
+VERDICTS: dict[VerdictSlug, str] = {
+    "not-forgotten": "Not forgotten",
+    "destroyed": "Destroyed",
+    "surface": "Surface only",
+    "latent": "Latent",
+    "inconclusive": "Inconclusive",
+    "removal": "Removal",
+}
+"""The lattice, worst first."""
+
+LATTICE: dict[VerdictSlug, str] = {
+    "not-forgotten": "it still knows",
+    "destroyed": "its usefulness is gone",
+    "surface": "hidden, not gone",
+    "latent": "can be brought back",
+    "inconclusive": "cannot be told",
+    "removal": "like a retrained model",
+}
+
+FLAGS: dict[FlagSlug, tuple[str, str]] = {
+    "over-forgotten": (
+        "Over-forgotten",
+        "Scores lie beyond those of retrained models, which itself gives the deletion away.",
+    ),
+    "collateral": ("Collateral", "Records near the forget set lost more than retraining takes from them."),
+    "surrogate-reference": ("Surrogate reference", "Compared with a surrogate, not with retrained models."),
+    "low-power": ("Low power", "The intervals are too wide to tell forgetting from not forgetting."),
+}
+
+STATES: dict[State, tuple[str, str]] = {
+    "ok": ("", ""),
+    "no-reference": (
+        "There is no retrained model, so nothing here can be read against retraining.",
+        "Retrain without the forget set, then audit again.",
+    ),
+    "not-informative": (
+        "The original and retrained models differ here by less than three noise floors, so this decides nothing.",
+        "Read the other scores.",
+    ),
+    "not-run": ("This was not run.", "Run it to have it here."),
+    "too-few": ("There are too few to show a spread.", "Add more, then audit again."),
+    "stale": ("The weights have changed since this was measured.", "Audit again."),
+    "running": ("This is still running; what is known so far is shown.", "Open the page again when it has ended."),
+    "failed": ("This failed.", "Mend the cause, then audit again."),
+    "redacted": ("This was left out of the page on request.", "Ask the owner of the run for it."),
+    "empty": ("There is nothing to show here.", "Nothing needs to be done."),
+}
+
+FAMILIES = {
+    "behaviour": "Behaviour",
+    "privacy": "Privacy",
+    "distribution": "Distribution",
+    "utility": "Utility",
+    "attack": "Attacks",
+}
+
+
+def figure(value: float | int | None) -> str:
+    """Return a figure to three decimals or three digits, with a true minus sign; a dash for None."""
+    if value is None:
+        return "–"
+    size = abs(value)
+    if isinstance(value, int) or size >= 1000:
+        text = f"{value:,.0f}"
+    elif size and size < 0.0005:
+        text = f"{value:.1e}"
+    else:
+        text = f"{value:.{3 if size < 10 else 2 if size < 100 else 1}f}"
+    return (text if any(digit in text for digit in "123456789") else text.lstrip("-")).replace("-", "−")
+
+
+def spread(interval: Interval | None) -> str:
+    """Return "low to high", or ""."""
+    return f"{figure(interval.low)} to {figure(interval.high)}" if interval else ""
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as a length of time that is easily read."""
+    if seconds is None:
+        return "–"
+    if seconds < 90:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.1f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def size(count: int | None) -> str:
+    """Return bytes in the largest binary unit that leaves at least one."""
+    if count is None:
+        return "–"
+    power = min(4, int(math.log(max(count, 1), 1024)))
+    return f"{count / 1024**power:.{1 if power else 0}f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+
+
+def percent(fraction: float | None) -> str:
+    """Return a fraction as a percentage."""
+    if fraction is None:
+        return "–"
+    return f"{100 * fraction:.{1 if fraction < 0.1 else 0}f} %"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return "1 seed" or "3 seeds"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """Return the mean, or None of nothing."""
+    return sum(values) / len(values) if values else None
+
+
+def state_sentence(item: Stated) -> str:
+    """Return what the item's state means, with its counts and its note."""
+    sentence, _ = STATES[item.state]
+    if item.known is not None:
+        counts = f"{item.known:,} of the {item.needed:,}" if item.needed is not None else f"{item.known:,}"
+        ending = {"running": "done", "too-few": "needed", "redacted": "left out"}.get(item.state, "known")
+        sentence = f"{sentence} {counts} {ending}."
+    return " ".join(filter(None, [sentence, item.note])).strip()
+
+
+def next_step(item: Stated) -> str:
+    """Return the one thing to do about the item's state; its command is shown beside it."""
+    return STATES[item.state][1]
+
+
+def reference_name(reference: Reference) -> str:
+    """Return what the reference models are called on the page."""
+    return {"retrained": "retrained", "surrogate": "surrogate", "none": "none"}[reference.kind]
+
+
+def plane_sentence(plane: Plane, reference: Reference) -> str:
+    """Return where the model lies in the plane; of several, the nearest to retraining and the farthest."""
+    points = sorted(plane.unlearned, key=lambda point: math.hypot(point.e_forget, point.e_utility))
+    if len(points) > 1:
+        sentences = [f"Nearest to retraining: {_position(points[0])}. Farthest: {_position(points[-1])}."]
+    else:
+        sentences = [f"{_position(point)}." for point in points]
+    if plane.retrained:
+        forget = [point.e_forget for point in plane.retrained]
+        models = plural(len(forget), f"{reference_name(reference)} model")
+        reach = "lies at" if len(forget) == 1 else "lie at"
+        ending = "" if len(forget) == 1 else f" to {figure(max(forget))}"
+        sentences.append(f"{models} {reach} e forget {figure(min(forget))}{ending}.")
+    return " ".join(sentences)
+
+
+def scores_sentence(scores: Sequence[Score]) -> str:
+    """Return how many scores say what, so that the list below can be read in one line."""
+    if not scores:
+        return "No score was computed."
+    counts = Counter(_standing(score) for score in scores)
+    order = ["outside its margin", "undecided", "inside its margin", "without a margin", "not informative", "no figure"]
+    words = {
+        "outside its margin": "outside the equivalence margin",
+        "undecided": "undecided",
+        "inside its margin": "inside the equivalence margin",
+        "without a margin": "without a margin",
+        "not informative": "not informative here",
+        "no figure": "without a figure",
+    }
+    parts = [f"{counts[key]:,} {words[key]}" for key in order if counts[key]]
+    return f"{plural(len(scores), 'score')}: {', '.join(parts)}."
+
+
+def cost_sentence(cost: Cost) -> str:
+    """Return the cost in one sentence."""
+    if cost.fraction_of_retraining is None:
+        return "No retraining was timed, so there is nothing to hold the cost against."
+    times = cost.fraction_of_retraining
+    if times > 1:
+        return f"Unlearning took {figure(times)} times as long as one retraining."
+    return f"Unlearning took {percent(times)} of the time of one retraining."
+
+
+def _standing(score: Score) -> str:
+    if score.state == "not-informative" or score.informative is False:
+        return "not informative"
+    if score.unlearned is None:
+        return "no figure"
+    known = {"inside": "inside its margin", "outside": "outside its margin", "undecided": "undecided"}
+    return known[score.against_margin] if score.against_margin else "without a margin"
+
+
+def _position(point: Point) -> str:
+    forget, utility = figure(point.e_forget), figure(point.e_utility)
+    forget, utility = forget + _within(point.e_forget_interval), utility + _within(point.e_utility_interval)
+    return f"{point.label}, e forget {forget}, e utility {utility}"
+
+
+def _within(interval: Interval | None) -> str:
+    return f" ({spread(interval)})" if interval else ""

@@ -1,0 +1,396 @@
+"""View models for the page tests: made-up figures, so called; no record of any data set is in them."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from expunge.pages import (
+    Ancestor,
+    ArtefactFate,
+    CompareView,
+    Cost,
+    CostRow,
+    Curves,
+    Evidence,
+    FileEntry,
+    Interval,
+    LearnerFacts,
+    Method,
+    NotRun,
+    Plane,
+    Point,
+    Reference,
+    Request,
+    RunView,
+    Score,
+    Series,
+    Verdict,
+    group,
+)
+
+CREATED = datetime(2025, 3, 14, 9, 26, tzinfo=UTC)
+WOBBLE = (0.0, 0.9, -1.1, 0.4, -0.3, 1.3, -0.7)
+METRICS: list[dict[str, Any]] = [
+    {"id": "probability/forget", "label": "Answer probability", "role": "forget", "family": "behaviour",
+     "higher_is": "more memorised", "original": 0.912, "centre": 0.118, "floor": 0.011, "n": 400, "clusters": 20},
+    {"id": "rouge/forget", "label": "ROUGE-L recall of the answer", "role": "forget", "family": "behaviour",
+     "higher_is": "more memorised", "original": 0.874, "centre": 0.391, "floor": 0.014, "n": 400, "clusters": 20},
+    {"id": "extraction/forget", "label": "Extraction strength", "role": "forget", "family": "behaviour",
+     "higher_is": "more memorised", "original": 0.551, "centre": 0.062, "floor": 0.006, "n": 400, "clusters": 20},
+    {"id": "min-k/forget", "label": "Min-K membership attack", "role": "forget", "family": "privacy", "unit": "AUC",
+     "higher_is": "easier to tell", "original": 0.981, "centre": 0.512, "floor": 0.018, "n": 800, "clusters": 40},
+    {"id": "truth-ratio/forget", "label": "Truth ratio", "role": "forget", "family": "distribution",
+     "higher_is": "less memorised", "original": 0.512, "centre": 0.498, "floor": 0.021, "n": 400, "clusters": 20},
+    {"id": "rouge/retain", "label": "ROUGE-L recall of the answer", "role": "retain", "family": "utility",
+     "higher_is": "more useful", "original": 0.861, "centre": 0.858, "floor": 0.007, "n": 1200, "clusters": 60},
+    {"id": "probability/test", "label": "Answer probability on questions never trained on", "role": "test",
+     "family": "utility", "higher_is": "more useful", "original": 0.432, "centre": 0.428, "floor": 0.009, "n": 600,
+     "clusters": 30},
+    {"id": "relearn/forget", "label": "Recall after relearning on 5 % of the set", "role": "forget",
+     "family": "attack", "tier": 2, "higher_is": "more came back", "original": 0.874, "centre": 0.437,
+     "floor": 0.016, "n": 380, "clusters": 19},
+]  # fmt: skip
+
+
+def around(value: float, half: float) -> Interval:
+    """Return value ± half."""
+    return Interval(low=value - half, high=value + half)
+
+
+def score(metric: dict[str, Any], e: float, *, seeds: int = 5, half: float = 0.0, **other: Any) -> Score:
+    """Return a score whose unlearned value lies at `e` between retrained and original."""
+    facts = {key: value for key, value in metric.items() if key not in ("centre", "floor")}
+    centre, floor, original = metric["centre"], metric["floor"], metric["original"]
+    retrained = [round(centre + floor * WOBBLE[i], 4) for i in range(seeds)]
+    middle = sum(retrained) / len(retrained) if retrained else centre
+    gap = original - middle if metric["family"] != "utility" else -middle
+    informative = metric["family"] == "utility" or abs(original - centre) >= 3 * floor
+    value, half = middle + e * gap, half or 1.6 * floor
+    margin = 3 * floor
+    against = "inside" if abs(value - middle) + half <= margin else "outside"
+    against = "undecided" if against == "outside" and abs(value - middle) - half < margin else against
+    base: dict[str, Any] = {
+        **facts,
+        "original_interval": around(original, 1.5 * floor),
+        "unlearned": value,
+        "interval": around(value, half),
+    }
+    if seeds:
+        base |= {"retrained": retrained, "noise_floor": floor, "margin": around(middle, margin), "e": e}
+        base |= {"e_interval": around(e, abs(half / gap)), "informative": informative, "against_margin": against}
+        if not informative:
+            base |= {"state": "not-informative", "e": None, "e_interval": None, "against_margin": None}
+    else:
+        base |= {"state": "no-reference"}
+    return Score(**{**base, **other})
+
+
+def plane(e_forget: float, e_utility: float, *, seeds: int = 5, label: str = "unlearned") -> Plane:
+    """Return a plane with the trivial baselines."""
+    return Plane(
+        state="ok" if seeds >= 5 else "too-few",
+        known=None if seeds >= 5 else seeds,
+        needed=None if seeds >= 5 else 5,
+        forget_axis="mean of three behaviour scores and one membership attack on the forget set",
+        utility_axis="mean of two utility scores",
+        unlearned=[
+            Point(label=label, e_forget=e_forget, e_utility=e_utility, e_forget_interval=around(e_forget, 0.045),
+                  e_utility_interval=around(e_utility, 0.03)),
+        ],
+        retrained=[
+            Point(label=f"seed {i + 1}", e_forget=0.014 * WOBBLE[i], e_utility=0.011 * WOBBLE[-i - 1])
+            for i in range(seeds)
+        ],
+        original=Point(label="original", e_forget=1.0, e_utility=-0.01),
+        baselines=[
+            Point(label="do nothing", e_forget=1.0, e_utility=-0.01),
+            Point(label="filter at inference", e_forget=0.21, e_utility=0.02),
+            Point(label="fine-tune on retain", e_forget=0.83, e_utility=-0.03),
+        ],
+    )  # fmt: skip
+
+
+def curves(stop: int = 160) -> Curves:
+    """Return four series of 200 steps."""
+    steps = list(range(0, 201, 2))
+    return Curves(
+        series=[
+            Series(name="forget part", unit="nats", steps=steps, values=[2.4 * math.exp(-s / 45) + 0.1 for s in steps]),
+            Series(name="retain part", unit="nats", steps=steps,
+                   values=[0.31 + 0.05 * math.sin(s / 9) * math.exp(-s / 90) for s in steps]),
+            Series(name="e forget, on the watch set", steps=steps[::10],
+                   values=[math.exp(-s / 38) if s != 60 else None for s in steps[::10]]),
+            Series(name="e utility, on the watch set", steps=steps[::10], values=[0.0004 * s for s in steps[::10]]),
+        ],
+        stop=stop,
+        stop_reason="the last step at which e utility was under 0.05",
+    )  # fmt: skip
+
+
+def cost() -> Cost:
+    """Return a measured cost."""
+    return Cost(
+        rows=[
+            CostRow(name="unlearning", wall_seconds=184.2, cpu_seconds=351.0, peak_memory_bytes=2_306_867_200),
+            CostRow(name="audit", wall_seconds=412.7, cpu_seconds=790.3, peak_memory_bytes=1_845_493_760),
+            CostRow(name="one retraining", wall_seconds=4012.0, cpu_seconds=7800.0, peak_memory_bytes=3_006_477_107),
+        ],
+        fraction_of_retraining=184.2 / 4012.0,
+        machine="2 CPU cores, 8 GiB",
+    )
+
+
+def run(title: str = "NPO on twenty authors", **changes: Any) -> RunView:
+    """Return a run that passes, with any fields changed."""
+    es = [0.012, -0.008, 0.004, 0.02, 0.0, 0.006, 0.004, 0.014]
+    base: dict[str, Any] = {
+        "title": title,
+        "created": CREATED,
+        "versions": {"expunge": "0.1.0", "torch": "2.6.0", "transformers": "5.0.0", "python": "3.11.9"},
+        "seed": 7,
+        "method": Method(name="npo", title="Negative Preference Optimization", year=2024, source="arXiv:2404.05868",
+                         aim="suppression", fields={"beta": 0.1, "retain_weight": 1.0, "layers": ["all"]}),
+        "learner": LearnerFacts(kind="causal_lm", parameters=12_584_960),
+        "request": Request(name="twenty authors", digest="sha256:" + "9f2c4b7d" * 8, reason="erasure request 118",
+                           counts={"forget": 400, "retain": 3600, "holdout": 400, "test": 600},
+                           forget_ids=[f"tofu-{i:05d}" for i in range(12)]),
+        "reference": Reference(kind="retrained", seeds=[1, 2, 3, 4, 5]),
+        "verdict": Verdict(
+            slug="removal",
+            sentence="Every informative score lies inside its margin round five retrained models, attacks included.",
+            reasons=["Utility on the retain and test sets is that of retrained models."],
+            deciding=[Evidence(sentence="Relearning brings back no more than it does from a retrained model.",
+                               score="relearn/forget"),
+                      Evidence(sentence="A membership attack does no better than on a retrained model.",
+                               score="min-k/forget")],
+            tested_up_to_tier=2,
+            tier_means="the weights may be fine-tuned on a few records",
+        ),
+        "scores": [score(metric, e) for metric, e in zip(METRICS, es, strict=True)],
+        "plane": plane(0.007, 0.005),
+        "curves": curves(),
+        "cost": cost(),
+        "not_run": [
+            NotRun(name="head swap", reason="a language model has no task head to swap", tier=3),
+            NotRun(name="relearning on half of the set", reason="over the time limit of this audit", tier=3,
+                   command="expunge audit runs/npo-7 --attacks relearn --attack.share 0.5"),
+        ],
+        "lineage": [Ancestor(role="original", name="gpt2-small-authors", digest="sha256:" + "ab12cd34" * 8),
+                    Ancestor(role="unlearned", name="model", digest="sha256:" + "77e1f00d" * 8)],
+        "artefacts": [ArtefactFate(name="stored reference log-likelihoods", fate="purged", bytes=1600),
+                      ArtefactFate(name="optimiser moments", fate="purged", bytes=100_679_680)],
+        "purge_statement": "Everything that this run derived from the forget set was purged.",
+        "files": [FileEntry(path="model/model.safetensors", bytes=50_339_840, digest="sha256:" + "77e1f00d" * 8),
+                  FileEntry(path="audit.json", bytes=48_112)],
+        "rerun": "expunge forget runs/npo-7/config.yaml seed=7",
+    }  # fmt: skip
+    return RunView(**{**base, **changes})
+
+
+def good() -> RunView:
+    """A run that passes."""
+    return run()
+
+
+def bad() -> RunView:
+    """A run that left the knowledge in, read against three seeds only."""
+    es = [0.61, 0.52, 0.47, 0.71, 0.0, 0.01, 0.004, 0.78]
+    return run(
+        "Fine-tuning on the retain set",
+        verdict=Verdict(
+            slug="not-forgotten",
+            sentence="A membership attack still tells the forget set apart, and most answers can still be extracted.",
+            deciding=[Evidence(sentence="The attack finds the forget set as it does before unlearning.",
+                               score="min-k/forget")],
+            flags=["low-power"],
+            tested_up_to_tier=1,
+        ),
+        scores=[score(metric, e, seeds=3) for metric, e in zip(METRICS, es, strict=True)],
+        plane=plane(0.58, 0.01, seeds=3),
+        reference=Reference(kind="retrained", seeds=[1, 2, 3]),
+    )  # fmt: skip
+
+
+def destroyed() -> RunView:
+    """A run that forgot everything."""
+    es = [-0.14, -0.72, -0.11, -0.06, 0.0, 0.91, 0.86, -0.5]
+    return run(
+        "Gradient ascent without a brake",
+        verdict=Verdict(
+            slug="destroyed",
+            sentence="The model no longer answers anything: it has lost nine tenths of its utility.",
+            deciding=[Evidence(sentence="Recall on the retain set is near chance.", score="rouge/retain")],
+            flags=["over-forgotten", "collateral"],
+        ),
+        scores=[score(metric, e) for metric, e in zip(METRICS, es, strict=True)],
+        plane=plane(-0.26, 0.89),
+    )  # fmt: skip
+
+
+def inconclusive() -> RunView:
+    """A run without retrained models."""
+    return run(
+        "NPO without a reference",
+        verdict=Verdict(
+            slug="inconclusive",
+            sentence="Without retrained models it cannot be told whether this is what forgetting looks like.",
+            caps=["No retrained model was given, so no better verdict than inconclusive is possible."],
+            deciding=[Evidence(sentence="The answers are far less probable than before.", score="probability/forget")],
+        ),
+        reference=Reference(kind="none"),
+        scores=[score(metric, 0.1, seeds=0) for metric in METRICS],
+        plane=Plane(state="no-reference", command="expunge audit runs/npo-7 --retrain 5"),
+        cost=Cost(rows=[CostRow(name="unlearning", wall_seconds=184.2)]),
+        not_run=[NotRun(name="comparison with retraining", reason="no retrained model was given",
+                        command="expunge audit runs/npo-7 --retrain 5")],
+    )  # fmt: skip
+
+
+def surrogate() -> RunView:
+    """A run read against a surrogate."""
+    return run(
+        "NPO against a surrogate",
+        verdict=Verdict(slug="inconclusive", sentence="It looks like the surrogate.", flags=["surrogate-reference"],
+                        caps=["A surrogate caps the verdict at inconclusive."]),
+        reference=Reference(kind="surrogate", label="the base model before it was trained on this data", seeds=[0]),
+        scores=[score(metric, 0.05, seeds=1, noise_floor=None) for metric in METRICS],
+        plane=plane(0.05, 0.01, seeds=1),
+    )  # fmt: skip
+
+
+def running() -> RunView:
+    """A run whose audit has not ended: two of five seeds, and every other state on some score."""
+    states: list[dict[str, Any]] = [
+        {"state": "running", "known": 180, "needed": 400},
+        {"state": "too-few", "known": 2, "needed": 5},
+        {"state": "stale", "note": "The weights are those of step 200."},
+    ]
+    known = [score(m, 0.2, seeds=2, **s) for m, s in zip(METRICS, states, strict=False)]
+    blank = [
+        {"state": "not-run", "note": "It needs the training recipe.", "command": "expunge audit runs/npo-7 --recipe R"},
+        {"state": "failed", "note": "item 17: the loss stopped being finite"},
+        {"state": "redacted"},
+        {"state": "empty", "note": "The test set has no records."},
+    ]
+    keep = ("id", "label", "role", "family")
+    blanks = [
+        Score(**{key: m[key] for key in keep}, **s) for m, s in zip(METRICS[3:], blank, strict=False)
+    ]
+    return run(
+        "NPO, audit running",
+        state="running",
+        known=2,
+        needed=5,
+        note="Two of five retrained models are in.",
+        verdict=None,
+        scores=[*known, *blanks],
+        reference=Reference(kind="retrained", seeds=[1, 2]),
+        plane=plane(0.2, 0.01, seeds=2),
+        curves=Curves(state="running", series=curves().series[:1], known=100, needed=200),
+        cost=Cost(state="not-run", note="No retraining was timed.", command="expunge audit runs/npo-7 --time"),
+        not_run=[],
+    )  # fmt: skip
+
+
+def regression() -> RunView:
+    """A regressor: values far from 0..1, some negative and very small."""
+    metrics: list[dict[str, Any]] = [
+        {"id": "mse/forget", "label": "Squared error", "role": "forget", "family": "behaviour", "unit": "m²",
+         "higher_is": "less memorised", "original": 1204.2, "centre": 18412.0, "floor": 310.0, "n": 40},
+        {"id": "shift/forget", "label": "Mean prediction shift", "role": "forget", "family": "distribution",
+         "unit": "m", "original": -0.00042, "centre": -0.0091, "floor": 0.0003, "n": 40},
+        {"id": "r2/test", "label": "Explained variance", "role": "test", "family": "utility", "unit": "R²",
+         "higher_is": "more useful", "original": 0.871, "centre": 0.869, "floor": 0.002, "n": 2000},
+    ]  # fmt: skip
+    return run(
+        "Ridge regression without forty houses",
+        method=Method(name="downdate", title="Exact downdate", aim="removal", guarantee="exact", fields={"ridge": 0.5}),
+        learner=LearnerFacts(kind="regressor", parameters=81),
+        scores=[score(metric, 0.0) for metric in metrics],
+        verdict=Verdict(slug="removal", sentence="The weights equal those of retraining.", tested_up_to_tier=0),
+        plane=plane(0.0, 0.0),
+        curves=Curves(state="empty", note="The answer is closed-form: no step was taken."),
+    )
+
+
+def many() -> RunView:
+    """A run with a hundred metrics."""
+    metrics = [{**METRICS[i % 7], "id": f"metric-{i}/forget", "label": f"Metric {i}"} for i in range(100)]
+    return run(
+        "A hundred metrics",
+        scores=[score(metric, 0.004 * (i % 11)) for i, metric in enumerate(metrics)],
+        verdict=Verdict(slug="latent", sentence="Rounding to four bits brings the answers back."),
+    )
+
+
+def hostile(text: str) -> RunView:
+    """A run whose every free text is `text`."""
+    return run(
+        text,
+        method=Method(name=text, title=text, source=text, fields={text: text}),
+        request=Request(name=text, digest=text, reason=text, counts={text: 1}, forget_ids=[text]),
+        verdict=Verdict(slug="latent", sentence=text, reasons=[text], caps=[text], tier_means=text,
+                        deciding=[Evidence(sentence=text, score=text)], tested_up_to_tier=1),
+        scores=[score({**METRICS[0], "id": text, "label": text, "unit": text, "role": text}, 0.1, note=text)],
+        plane=plane(0.1, 0.1, label=text),
+        curves=Curves(series=[Series(name=text, unit=text, steps=[0, 1], values=[0.0, 1.0])], stop_reason=text),
+        not_run=[NotRun(name=text, reason=text, command=text)],
+        lineage=[Ancestor(role=text, name=text, digest=text)],
+        artefacts=[ArtefactFate(name=text, fate="kept", note=text)],
+        files=[FileEntry(path=text, digest=text)],
+        rerun=text,
+        versions={text: text},
+    )  # fmt: skip
+
+
+def compared(title: str, e: float, utility: float, slug: str, request: Request, **changes: Any) -> RunView:
+    """Return one of several runs on a request."""
+    metrics = METRICS[:4] + METRICS[5:7]
+    verdict = Verdict(slug=slug, sentence="As the scores say.", tested_up_to_tier=2)  # type: ignore[arg-type]
+    return run(
+        title,
+        scores=[score(m, utility if m["family"] == "utility" else e) for m in metrics],
+        plane=plane(e, utility).model_copy(update={"baselines": []}),
+        verdict=verdict,
+        request=request,
+        **changes,
+    )
+
+
+def compare() -> CompareView:
+    """Three requests: three methods and a baseline; two methods; one without a reference."""
+    first, second, third = (
+        Request(name=name, digest=f"sha256:{key * 64}", counts={"forget": 400, "retain": 3600})
+        for name, key in (("twenty authors", "1"), ("one person", "2"), ("one book", "3"))
+    )
+    nothing = Method(name="nothing", title="Do nothing", aim="control")
+    one = [
+        compared("npo", 0.01, 0.01, "removal", first),
+        compared("simnpo", 0.06, 0.02, "latent", first),
+        compared("gradient ascent", -0.3, 0.8, "destroyed", first),
+        compared("do nothing", 1.0, 0.0, "not-forgotten", first, method=nothing),
+    ]
+    two = [
+        compared("npo", 0.11, 0.01, "surface", second),
+        compared("scrub", 0.02, 0.06, "removal", second),
+    ]
+    three = inconclusive().model_copy(update={"request": third, "title": "npo"})
+    return CompareView(
+        title="Three requests, one model",
+        created=CREATED,
+        versions={"expunge": "0.1.0"},
+        groups=[
+            group("Twenty authors", one, reports=["npo/report.html", "simnpo/report.html", "", ""]),
+            group("One person", two),
+            group("One book", [three], note="Nobody has retrained without this book yet."),
+        ],
+        rerun="expunge demo --seeds 5",
+    )
+
+
+RUNS = {
+    builder.__name__: builder
+    for builder in (good, bad, destroyed, inconclusive, surrogate, running, regression, many)
+}
