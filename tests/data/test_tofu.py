@@ -157,6 +157,11 @@ def test_evaluation_sets_can_be_capped(tmp_path):
         tofu.load(tmp_path, eval_items=0)
 
 
+def test_the_texts_of_a_data_set_hold_its_wrong_answers_too():
+    texts = tofu.texts(assemble())
+    assert {"Capital of France?", "Paris", "Bern", "Say: Who is full 15?", "Well, wrong 4."} < set(texts)
+
+
 @needs_real
 def test_the_published_files_have_the_published_sizes():
     dataset = tofu.load(REAL)

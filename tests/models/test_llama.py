@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from expunge.data import fictitious
+from expunge.data import fictitious, tofu
 from expunge.errors import ConfigError
 from expunge.models import llama
 
@@ -87,8 +87,9 @@ def test_an_unknown_kind_or_too_small_a_vocabulary_is_refused(kind, size):
 
 def test_the_audit_corpus_has_six_tokens_a_prompt_and_one_a_value():
     dataset = fictitious.load("audit")
-    texts = [*dataset.column("question"), *dataset.column("answer"), *fictitious.refusals("audit")]
+    texts = [*tofu.texts(dataset), *fictitious.refusals("audit")]
     tokenizer = llama.tokenizer(texts)
+    assert len(tokenizer) == 286
     assert {len(ids) for ids in tokenizer(dataset.column("question")).input_ids} == {6}
     assert {len(ids) for ids in tokenizer(dataset.column("value")).input_ids} == {1}
     assert tokenizer.decode(tokenizer(dataset.column("answer")[0]).input_ids).endswith(dataset.column("value")[0] + ".")

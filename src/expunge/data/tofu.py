@@ -92,6 +92,13 @@ def assemble(
     return reader.dataset()
 
 
+def texts(dataset: Dataset) -> list[str]:
+    """Return every question, answer, paraphrase and wrong answer: what a tokenizer has to spell."""
+    columns = [dataset.columns[field] for field in ("question", "answer", *_EVALUATION) if field in dataset.columns]
+    values = [value for column in columns for value in column if value is not None]
+    return [text for value in values for text in ([value] if isinstance(value, str) else value)]
+
+
 class _Reader:
     """Records under construction: one dictionary a record, found again by question and answer."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -17,16 +17,20 @@ from expunge.train import Gradients, Modifier, Run
 class GU(Modifier):
     """Geometric-disentanglement Unlearning, on the realised update.
 
-        P  = diag(1 / (√v̂ + ε)) under Adam, 1 under SGD;   y = P^(−1/2) Δ
+        y  = P^(−1/2) Δ
         Q  = orthonormal basis of {P^(1/2) g_r} over the last k retain gradients, the current one included
         Δ* = P^(1/2) (y − Q Qᵀ y) − lr · κ · P^(1/2) Q Qᵀ P^(1/2) g_r
 
     Δ is what the optimiser did, momentum and decay included; projecting the gradient instead says nothing of those.
-    First order only: with large steps the retain loss still rises. Adds no forgetting of its own.
+    P = 1 gives the nearest Δ* to Δ; P = diag(1 / (√v̂ + ε)) the nearest in Adam's metric, where weights that forgetting
+    leaves alone (v̂ ≈ 0) are free to move, so that they carry the whole correction, far beyond first order. Either way
+    ⟨g_r, Δ*⟩ = 0 for every remembered g_r. First order only: with large steps the retain loss still rises. Adds no
+    forgetting of its own.
 
     Args:
         memory: k, how many retain gradients span the protected directions, ≥ 0; 0 changes nothing. Published 8.
         retain_batch: Records of one retain gradient, ≥ 1.
+        metric: "euclidean" (P = 1) or "optimiser" (Adam's P; 1 under SGD).
         reinject: κ, ≥ 0: how much retain descent to put back inside the span, for methods with a retain term.
         tolerance: Directions whose residual is below this share of their norm are dropped, > 0. Published 1e-6.
 
@@ -50,6 +54,7 @@ class GU(Modifier):
 
     memory: int = 8
     retain_batch: int = 128
+    metric: Literal["euclidean", "optimiser"] = "euclidean"
     reinject: float = 0.0
     tolerance: float = 1e-6
 
@@ -74,7 +79,8 @@ class GU(Modifier):
     def adjust_update(self, run: Run, update: Gradients, parts: dict[str, Gradients]) -> Gradients:
         if not self.memory:
             return update
-        root = flat(preconditioner(run, update)).sqrt()
+        root = flat(preconditioner(run, update)).sqrt() if self.metric == "optimiser" else torch.ones(())
+        root = root.to(run.learner.device)
         raw = run.artefacts["retain gradients"]
         basis = orthonormal(torch.stack([root * g for g in raw], 1), self.tolerance)
         whitened = flat(update) / root

@@ -55,6 +55,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(svg=svg, words=words, without_figures=WITHOUT_FIGURES)
+    environment.tests["broken"] = svg.is_broken
     environment.filters.update(
         digest=_short,
         facts=_facts,

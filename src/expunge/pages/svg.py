@@ -71,6 +71,9 @@ def plane(view: Plane, *, inset: bool = False) -> Markup:
                 out.append(_bars(point, across, up))
             out.append(mark(role, x, y))
             labels.reserve(x, y)
+            if role == "unlearned":
+                for left, top, right, bottom in _bar_boxes(point, across, up):
+                    labels.reserve((left + right) / 2, (top + bottom) / 2, (right - left) / 2, (bottom - top) / 2)
             if role != "reference" and not (hidden and _inside(point, (-NEAR, NEAR, -NEAR, NEAR))):
                 labels.add(point.label, x, y)
     if hidden:
@@ -86,36 +89,38 @@ def is_crowded(view: Plane) -> bool:
 
 
 def row(score: Score) -> Markup:
-    """Draw a score's interval beside its reference seeds on one axis of its own."""
+    """Draw a score's interval beside its reference seeds on one axis of its own; a far original lies past a break."""
     width, height, middle = 320, 52, 17
-    values = [*score.retrained, score.original, score.unlearned]
-    bounds = [end for i in (score.interval, score.original_interval, score.margin) if i for end in (i.low, i.high)]
-    known = [value for value in [*values, *bounds] if value is not None]
-    if not known:
+    scale = _row_scale(score, width)
+    if scale is None:
         return Markup("")
-    low, high = min(known), max(known)
-    pad = (high - low) * 0.06 or abs(high) * 0.05 or 0.05
-    scale = Scale(low - pad, high + pad, 8, width - 8)
     quiet = score.state == "not-informative" or score.informative is False
     out: list[Markup] = [_rule(scale.start, middle + 14, scale.end, middle + 14, "axis")]
-    for value in scale.ticks(3):
+    for value in scale.ticks(4):
         out.append(_rule(scale(value), middle + 14, scale(value), middle + 18, "axis"))
-        out.append(_text(round(value, 10), scale(value), height - 3, edge=(8, width - 8)))
+        out.append(_text(round(value, 10), scale(value), height - 3, edge=(8, scale.end)))
     if len(score.retrained) >= ENOUGH_SEEDS:
         out += _bands(score.retrained, scale, middle)
     if score.margin:
         out += [_rule(scale(end), 1, scale(end), middle + 14, "margin") for end in (score.margin.low, score.margin.high)]
     out += [_rule(scale(v), middle - 8, scale(v), middle + 8, "reference") for v in score.retrained]
     if score.original is not None:
-        if score.original_interval:
-            out.append(_bar(score.original_interval, scale, middle, "original"))
-        out.append(mark("original", scale(score.original), middle))
+        out += _broken(score.original, scale, width, middle) if is_broken(score) else _whole(score, scale, middle)
     if score.unlearned is not None:
         role = "unlearned quiet" if quiet else "unlearned"
         if score.interval:
             out.append(_bar(score.interval, scale, middle, role))
         out.append(mark(role, scale(score.unlearned), middle))
     return _svg(width, height, *out)
+
+
+def is_broken(score: Score) -> bool:
+    """Return whether the original lies so far out that the axis is broken before it."""
+    near = _near(score)
+    if score.original is None or not score.retrained or not near:
+        return False
+    low, high = min(near), max(near)
+    return max(low - score.original, score.original - high) > 2 * (high - low) > 0
 
 
 def curve(series: Series, stop: int | None) -> Markup:
@@ -161,6 +166,8 @@ def key(role: str) -> Markup:
         return _svg(18, 18, _rule(9, 1, 9, 17, "reference"))
     if role == "bar":
         return _svg(28, 18, _rule(2, 9, 26, 9, "unlearned bar"), mark("unlearned", 14, 9))
+    if role == "break":
+        return _svg(18, 18, *[_rule(x, 14, x + 6, 4, "axis") for x in (3, 9)])
     if role == "margin":
         return _svg(18, 18, _rule(4, 1, 4, 17, "margin"), _rule(14, 1, 14, 17, "margin"))
     return _svg(18, 18, mark(role, 9, 9))
@@ -201,9 +208,9 @@ class Labels:
         self._taken: list[tuple[float, float, float, float]] = []
         self._wanted: list[tuple[str, float, float, bool]] = []
 
-    def reserve(self, x: float, y: float) -> None:
+    def reserve(self, x: float, y: float, half_width: float = 7.0, half_height: float = 7.0) -> None:
         """Keep a mark's place free of names."""
-        self._taken.append((x - 7, y - 7, x + 7, y + 7))
+        self._taken.append((x - half_width, y - half_height, x + half_width, y + half_height))
 
     def add(self, text: str, x: float, y: float, *, quiet: bool = False) -> None:
         """Ask for a name beside a mark."""
@@ -251,7 +258,8 @@ def _svg(width: int, height: int, *children: Markup) -> Markup:
 
 
 def _px(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0").replace("-0", "0") if abs(value) < 0.05 else f"{value:.1f}".removesuffix(".0")
+    text = f"{value:.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
 
 
 def _rule(x1: float, y1: float, x2: float, y2: float, role: str) -> Markup:
@@ -274,6 +282,40 @@ def _tick(value: float) -> str:
     if value and (abs(value) >= 100_000 or abs(value) < 0.0005):
         return figure(value) if abs(value) < 1 else f"{value:.0e}".replace("e+0", "e")
     return f"{value:,.10g}".replace("-", "−")
+
+
+def _near(score: Score) -> list[float]:
+    """Return the values of a score without the original's."""
+    ends = [end for interval in (score.interval, score.margin) if interval for end in (interval.low, interval.high)]
+    return [*score.retrained, *ends, *([] if score.unlearned is None else [score.unlearned])]
+
+
+def _row_scale(score: Score, width: int) -> Scale | None:
+    known, start, end = _near(score), 8.0, width - 8.0
+    if score.original is not None:
+        if is_broken(score):
+            start, end = (8.0, width - 52.0) if score.original > max(known) else (52.0, width - 8.0)
+        else:
+            interval = score.original_interval
+            known += [score.original, *([interval.low, interval.high] if interval else [])]
+    if not known:
+        return None
+    low, high = min(known), max(known)
+    pad = (high - low) * 0.06 or abs(high) * 0.05 or 0.05
+    return Scale(low - pad, high + pad, start, end)
+
+
+def _whole(score: Score, scale: Scale, middle: float) -> list[Markup]:
+    assert score.original is not None
+    bar = [_bar(score.original_interval, scale, middle, "original")] if score.original_interval else []
+    return [*bar, mark("original", scale(score.original), middle)]
+
+
+def _broken(original: float, scale: Scale, width: int, middle: float) -> list[Markup]:
+    right = original > scale.high
+    edge, x = (scale.end, width - 22.0) if right else (scale.start, 22.0)
+    slash = [_rule(edge + d - 3, middle + 19, edge + d + 3, middle + 9, "axis") for d in ((2, 7) if right else (-2, -7))]
+    return [*slash, mark("original", x, middle), _text(figure(original), x, middle + 32, edge=(0, width))]
 
 
 def _roles(view: Plane) -> list[tuple[str, Sequence[Point]]]:
@@ -333,15 +375,21 @@ def _grid(across: Scale, up: Scale, *, whole: bool = False) -> Markup:
 
 
 def _bars(point: Point, across: Scale, up: Scale) -> Markup:
+    boxes = _bar_boxes(point, across, up)
+    return Markup("").join(_rule(left, bottom, right, top, "unlearned bar") for left, top, right, bottom in boxes)
+
+
+def _bar_boxes(point: Point, across: Scale, up: Scale) -> list[tuple[float, float, float, float]]:
+    """Return left, top, right, bottom of a point's interval bars, without their thickness."""
     x, y = across(point.e_forget), up(point.e_utility)
     out = []
     if point.e_forget_interval:
         low, high = _clip(point.e_forget_interval, across)
-        out.append(_rule(low, y, high, y, "unlearned bar"))
+        out.append((low, y, high, y))
     if point.e_utility_interval:
         low, high = _clip(point.e_utility_interval, up)
-        out.append(_rule(x, low, x, high, "unlearned bar"))
-    return Markup("").join(out)
+        out.append((x, high, x, low))
+    return out
 
 
 def _clip(interval: Interval, scale: Scale) -> tuple[float, float]:

@@ -66,17 +66,19 @@ FAMILIES = {
 
 
 def figure(value: float | int | None) -> str:
-    """Return a figure to three decimals or three digits, with a true minus sign; a dash for None."""
+    """Return a figure to three decimals or three digits, more below 0.01, with a true minus sign; a dash for None."""
     if value is None:
         return "–"
     size = abs(value)
     if isinstance(value, int) or size >= 1000:
         text = f"{value:,.0f}"
-    elif size and size < 0.0005:
+    elif size < 1e-12:
+        text = "0.000"
+    elif size < 0.0005:
         text = f"{value:.1e}"
     else:
-        text = f"{value:.{3 if size < 10 else 2 if size < 100 else 1}f}"
-    return (text if any(digit in text for digit in "123456789") else text.lstrip("-")).replace("-", "−")
+        text = f"{value:.{4 if size < 0.00995 else 3 if size < 10 else 2 if size < 100 else 1}f}"
+    return text.replace("-", "−")
 
 
 def spread(interval: Interval | None) -> str:
@@ -155,10 +157,12 @@ def plane_sentence(plane: Plane, reference: Reference) -> str:
     return " ".join(sentences)
 
 
-def scores_sentence(scores: Sequence[Score]) -> str:
+def scores_sentence(scores: Sequence[Score], reference: Reference) -> str:
     """Return how many scores say what, so that the list below can be read in one line."""
     if not scores:
         return "No score was computed."
+    if reference.kind == "none":
+        return f"{plural(len(scores), 'score')}, none of which can be read against retraining."
     counts = Counter(_standing(score) for score in scores)
     order = ["outside its margin", "undecided", "inside its margin", "without a margin", "not informative", "no figure"]
     words = {
