@@ -10,6 +10,9 @@
     ├── DivergedError     a loss that stopped being finite, or exploded
     ├── BuriedError       a forgotten record was asked for again
     └── EnvironmentError_ something outside the program is missing: a package, disk space
+
+    UserWarning
+    └── UntestedLearnerWarning  a method on a kind of learner for which no forgetting test passed
 """
 
 from __future__ import annotations
@@ -68,6 +71,10 @@ class EnvironmentError_(ExpungeError):
     """Something outside the program is missing: a package, disk space, a permission."""
 
     exit_code = 3
+
+
+class UntestedLearnerWarning(UserWarning):
+    """A method runs on a kind of learner for which no forgetting test of its passed."""
 
 
 def require(claim: bool, message: str, *, hint: str = "") -> None:

@@ -275,9 +275,7 @@ def running() -> RunView:
         {"state": "empty", "note": "The test set has no records."},
     ]
     keep = ("id", "label", "role", "family")
-    blanks = [
-        Score(**{key: m[key] for key in keep}, **s) for m, s in zip(METRICS[3:], blank, strict=False)
-    ]
+    blanks = [Score(**{key: m[key] for key in keep}, **s) for m, s in zip(METRICS[3:], blank, strict=False)]
     return run(
         "NPO, audit running",
         state="running",
@@ -391,6 +389,5 @@ def compare() -> CompareView:
 
 
 RUNS = {
-    builder.__name__: builder
-    for builder in (good, bad, destroyed, inconclusive, surrogate, running, regression, many)
+    builder.__name__: builder for builder in (good, bad, destroyed, inconclusive, surrogate, running, regression, many)
 }

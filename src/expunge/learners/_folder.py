@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from expunge.errors import DataError, EnvironmentError_, LearnerError, UnsafeFileError
@@ -49,8 +51,9 @@ def save(learner: Learner, folder: Path, options: dict[str, Any], *, tokenizer: 
             staging.rename(folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    except OSError as error:
-        raise EnvironmentError_(f"cannot save the model to {folder}: {error.strerror or error}", hint="nothing was left half-written") from error
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise EnvironmentError_(f"cannot save the model to {folder}: {why}", hint="nothing was left half-written") from error
 
 
 def load(source: str | Path, cls: type[L] | None = None, **options: Any) -> L:
@@ -64,7 +67,7 @@ def load(source: str | Path, cls: type[L] | None = None, **options: Any) -> L:
     folder = Path(source)
     if not folder.exists() and str(source).startswith((".", "/")):
         raise DataError(f"no model folder at {source}", hint=did_you_mean(folder.name, _siblings(folder)))
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8")) if (folder / MANIFEST).is_file() else {}
+    manifest = _manifest(folder / MANIFEST)
     if not manifest and folder.is_dir() and (folder / "model" / MANIFEST).is_file():
         return load(folder / "model", cls, **options)
     kind = manifest.get("learner") or getattr(cls, "kind", None) or _kind(source)
@@ -94,8 +97,7 @@ def initialised(model: Any) -> nn.Module:
 def _write_model(model: Any, folder: Path) -> None:
     if hasattr(model, "get_base_model"):
         model.save_pretrained(folder / "adapter")
-        bare = copy.deepcopy(model).unload()
-        bare.save_pretrained(folder)
+        _write_model(copy.deepcopy(model).unload(), folder)
     elif hasattr(model, "save_pretrained"):
         model.save_pretrained(folder)
     else:
@@ -106,12 +108,7 @@ def _write_model(model: Any, folder: Path) -> None:
 
 def _read_model(folder: Path, source: str | Path, kind: str, manifest: dict[str, Any], dtype: torch.dtype) -> nn.Module:
     if not folder.is_dir() or (folder / "config.json").is_file():
-        model = _transformers(source, kind, dtype)
-        if (folder / "adapter").is_dir():
-            from peft import PeftModel
-
-            model = PeftModel.from_pretrained(model, str(folder / "adapter"), is_trainable=True)
-        return model
+        return _with_adapter(_transformers(source, kind, dtype), folder)
     spec = dict(manifest.get("spec", {}))
     if not spec or not (folder / "model.safetensors").is_file():
         raise LearnerError(f"{source} does not say how to build its model", hint="build the module, then `learner.load_state(...)`")
@@ -121,8 +118,20 @@ def _read_model(folder: Path, source: str | Path, kind: str, manifest: dict[str,
     if name not in names("models"):
         raise LearnerError(f"{source}: no architecture is called {name!r}", hint=did_you_mean(name, names("models")))
     module = find("models", name).build(**spec)
-    load_model(module, str(folder / "model.safetensors"))
-    return module
+    try:
+        load_model(module, str(folder / "model.safetensors"))
+    except (RuntimeError, SafetensorError) as error:
+        why = str(error).splitlines()[-1].strip()
+        raise LearnerError(f"{source}: the weights are damaged or of another model: {why}") from error
+    return _with_adapter(module, folder)
+
+
+def _with_adapter(model: Any, folder: Path) -> Any:
+    if not (folder / "adapter").is_dir():
+        return model
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, str(folder / "adapter"), is_trainable=True)
 
 
 def _transformers(source: str | Path, kind: str, dtype: torch.dtype) -> Any:
@@ -137,9 +146,14 @@ def _transformers(source: str | Path, kind: str, dtype: torch.dtype) -> Any:
         image = "image_size" in config.to_dict() or type(config) in transformers.AutoModelForImageClassification._model_mapping
         auto = transformers.AutoModelForImageClassification if image else transformers.AutoModelForSequenceClassification
     try:
-        return auto.from_pretrained(str(source), config=config, dtype=dtype)
-    except (OSError, ValueError, RuntimeError) as error:
+        model, report = auto.from_pretrained(str(source), config=config, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
         raise LearnerError(f"{source} cannot be read as a {kind}: {str(error).splitlines()[0]}") from error
+    if missing := sorted(report["missing_keys"]):
+        some = ", ".join(missing[:3])
+        hint = "is it another kind of model? To train a new head, build the model and pass it"
+        raise LearnerError(f"{source} lacks {len(missing)} weights of a {kind}, e.g. {some}", hint=hint)
+    return model
 
 
 def _config(source: str | Path) -> Any:
@@ -148,7 +162,7 @@ def _config(source: str | Path) -> Any:
     try:
         return AutoConfig.from_pretrained(str(source))
     except (OSError, ValueError) as error:
-        raise DataError(f"no model folder or hub model is called {str(source)!r}: {str(error).splitlines()[0]}", hint="check the path") from error
+        raise DataError(f"no model folder or hub model is called {str(source)!r}: {str(error).splitlines()[0]}", hint=did_you_mean(Path(source).name, _siblings(Path(source)))) from error
 
 
 def _kind(source: str | Path) -> str:
@@ -167,13 +181,28 @@ def _tokenizer(source: str | Path) -> Any:
 
 def _refuse_unsafe(folder: Path) -> None:
     """Refuse pickled weights, unless there are safetensors or torch's restricted unpickler takes them."""
-    if any(folder.glob("*.safetensors")):
-        return
-    for path in sorted([*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"), *folder.glob("*.pkl")]):
-        try:
-            torch.load(path, map_location="meta", weights_only=True)
-        except Exception as error:
-            raise UnsafeFileError(f"{path} is a pickle that could run code when loaded", hint="save the weights as safetensors") from error
+    for place in (folder, folder / "adapter"):
+        if any(place.glob("*.safetensors")):
+            continue
+        for path in sorted(p for p in place.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".pkl")):
+            try:
+                torch.load(path, map_location="meta", weights_only=True)
+            except Exception as error:
+                raise UnsafeFileError(
+                    f"{path} is a pickle that could run code when loaded", hint="save the weights as safetensors"
+                ) from error
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is damaged: {error}", hint="save the model again") from None
+    if not isinstance(manifest, dict):
+        raise DataError(f"{path} is damaged: it holds no mapping", hint="save the model again")
+    return manifest
 
 
 def _siblings(folder: Path) -> list[str]:

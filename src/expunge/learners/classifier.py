@@ -72,7 +72,9 @@ class Classifier(Learner):
         """Return the class scores [B, C]: a classifier's cheapest whole-distribution reference is its logits."""
         try:
             output = self.model(**batch.inputs) if self._is_transformers else self.model(batch.inputs["x"])
-        except RuntimeError as error:
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError, IndexError) as error:
             shapes = {k: tuple(v.shape) for k, v in batch.inputs.items()}
             raise LearnerError(f"the model does not take inputs of shape {shapes}: {str(error).splitlines()[0]}", hint="check the data's image shape") from error
         return getattr(output, "logits", output)
@@ -106,7 +108,9 @@ class Classifier(Learner):
         with self.evaluating():
             batch = self.collate(dataset, ids[:1]).to(self.device)
             classes = self.states(batch).shape[-1]
-        highest = int(self._read(dataset)[1].max())
+        lowest, highest = (int(t) for t in self._read(dataset)[1].aminmax())
+        if lowest < 0:
+            raise DataError(f"{dataset.name}: {self.target!r} holds {lowest}", hint="classes are numbered from 0")
         if highest >= classes:
             raise LearnerError(f"{dataset.name} has the class {highest}, the model's head only 0 to {classes - 1}", hint="is this the right model?")
 
@@ -139,7 +143,10 @@ class Classifier(Learner):
             if field is None:
                 raise DataError(f"{dataset.name} has none of the input fields {', '.join(INPUTS)}", hint="name it: `input=`")
             column = dataset.column(field)
-            targets = torch.as_tensor(np.asarray(dataset.column(self.target), dtype=np.int64))
+            classes = np.asarray(dataset.column(self.target))
+            if classes.dtype.kind not in "iub":
+                raise DataError(f"{dataset.name}: {self.target!r} does not hold whole numbers", hint="number the classes from 0")
+            targets = torch.as_tensor(classes.astype(np.int64))
             if isinstance(column, np.ndarray) and column.dtype.kind in "fiub":
                 values = column.astype(np.float32)
                 if not np.isfinite(values).all():

@@ -29,7 +29,7 @@ class AnswerLogProbability(RoleMetric):
 
     card: ClassVar[Card] = Card(
         name="answer_log_probability", title="Answer log-probability", year=2024, source="arXiv:2401.06121",
-        system="TOFU", needs={"forget"}, learners={"causal_lm"},
+        needs={"forget"}, learners={"causal_lm"},
     )  # fmt: skip
     unit: ClassVar[str] = "nats a token"
     bounds: ClassVar[tuple[float, float]] = (float("-inf"), 0.0)

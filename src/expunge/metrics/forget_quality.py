@@ -40,7 +40,7 @@ class ForgetQuality(Metric):
     """
 
     card: ClassVar[Card] = Card(
-        name="forget_quality", title="Forget quality", year=2024, source="arXiv:2401.06121", system="TOFU",
+        name="forget_quality", title="Forget quality", year=2024, source="arXiv:2401.06121",
         needs={"forget"}, learners={"causal_lm"},
     )  # fmt: skip
     family: ClassVar[Family] = "distribution"

@@ -39,7 +39,7 @@ class ModelUtility(Metric):
     """
 
     card: ClassVar[Card] = Card(
-        name="model_utility", title="Model utility", year=2024, source="arXiv:2401.06121", system="TOFU",
+        name="model_utility", title="Model utility", year=2024, source="arXiv:2401.06121",
         needs={"retain"}, learners={"causal_lm"},
     )  # fmt: skip
     family: ClassVar[Family] = "utility"

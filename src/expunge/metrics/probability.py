@@ -33,7 +33,7 @@ class Probability(RoleMetric):
     """
 
     card: ClassVar[Card] = Card(
-        name="probability", title="Probability of the answer", year=2024, source="arXiv:2401.06121", system="TOFU",
+        name="probability", title="Probability of the answer", year=2024, source="arXiv:2401.06121",
         needs={"forget"}, learners={"causal_lm"},
     )  # fmt: skip
     unit: ClassVar[str] = "probability"

@@ -28,7 +28,7 @@ class RougeLRecall(RoleMetric):
 
     card: ClassVar[Card] = Card(
         name="rouge_l_recall", title="ROUGE-L recall", year=2004, source="Lin (2004), ROUGE; arXiv:2401.06121",
-        system="TOFU", needs={"forget"}, learners={"causal_lm"},
+        needs={"forget"}, learners={"causal_lm"},
     )  # fmt: skip
     unit: ClassVar[str] = "share of the answer's words"
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)

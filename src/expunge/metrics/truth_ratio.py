@@ -43,7 +43,7 @@ class TruthRatio(RoleMetric):
     """
 
     card: ClassVar[Card] = Card(
-        name="truth_ratio", title="Truth ratio", year=2024, source="arXiv:2401.06121", system="TOFU",
+        name="truth_ratio", title="Truth ratio", year=2024, source="arXiv:2401.06121",
         needs={"forget"}, learners={"causal_lm"},
     )  # fmt: skip
     unit: ClassVar[str] = "score"

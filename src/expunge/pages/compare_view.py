@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import AwareDatetime, model_validator
 
@@ -19,12 +19,15 @@ from expunge.pages.run_view import (
     Reference,
     Request,
     RunView,
+    Score,
     Stated,
     Verdict,
     View,
     check_plane,
     schema_of,
 )
+
+Part = TypeVar("Part", Metric, Reading)
 
 
 class ComparedRun(Stated):
@@ -111,7 +114,7 @@ def group(name: str, runs: Sequence[RunView], *, reports: Sequence[str] = (), no
                 hint="put runs on different requests into different groups",
             )
         for score in run.scores:
-            metric = Metric.model_validate(score.model_dump(include=set(Metric.model_fields)))
+            metric = _part(score, Metric)
             known = metrics.get(metric.id)
             if known and known.retrained and metric.retrained and known.retrained != metric.retrained:
                 raise RunError(f"compare: {metric.id} was read against other retrained models in {run.title}")
@@ -122,7 +125,7 @@ def group(name: str, runs: Sequence[RunView], *, reports: Sequence[str] = (), no
             name=run.title,
             method=run.method,
             verdict=run.verdict,
-            readings={s.id: Reading.model_validate(s.model_dump(include=set(Reading.model_fields))) for s in run.scores},
+            readings={score.id: _part(score, Reading) for score in run.scores},
             cost=run.cost,
             report=reports[i] if reports else "",
             state=run.state,
@@ -148,6 +151,10 @@ def group(name: str, runs: Sequence[RunView], *, reports: Sequence[str] = (), no
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of `compare/1` as it is written."""
     return schema_of(CompareView)
+
+
+def _part(score: Score, kind: type[Part]) -> Part:
+    return kind.model_validate(score.model_dump(include=set(kind.model_fields)))
 
 
 def _plane(runs: Sequence[RunView]) -> Plane:

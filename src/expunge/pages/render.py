@@ -18,6 +18,7 @@ from expunge.pages.run_view import WITHOUT_FIGURES, Method, RunView, Series
 
 FORMS: dict[str, Callable[[Any], str]] = {
     "figure": words.figure,
+    "ratio": words.ratio,
     "duration": words.duration,
     "size": words.size,
     "percent": words.percent,
@@ -72,7 +73,10 @@ def _environment() -> Environment:
 def _value(value: float | int | None, form: str = "figure") -> Markup:
     """Return a figure as it is read, with the exact value beside it for machines."""
     text = escape(FORMS[form](value))
-    return text if value is None else Markup(f'<data value="{value!r}">{text}</data>')
+    if value is None:
+        return text
+    exact = value if isinstance(value, int) else float(value)
+    return Markup(f'<data value="{exact!r}">{text}</data>')
 
 
 def _short(name: str) -> Markup:

@@ -101,11 +101,16 @@ def row(score: Score) -> Markup:
         out.append(_text(round(value, 10), scale(value), height - 3, edge=(8, scale.end)))
     if len(score.retrained) >= ENOUGH_SEEDS:
         out += _bands(score.retrained, scale, middle)
-    if score.margin:
-        out += [_rule(scale(end), 1, scale(end), middle + 14, "margin") for end in (score.margin.low, score.margin.high)]
+    for end in (score.margin.low, score.margin.high) if score.margin else ():
+        out.append(_rule(scale(end), 1, scale(end), middle + 14, "margin"))
     out += [_rule(scale(v), middle - 8, scale(v), middle + 8, "reference") for v in score.retrained]
     if score.original is not None:
-        out += _broken(score.original, scale, width, middle) if is_broken(score) else _whole(score, scale, middle)
+        if is_broken(score):
+            out += _broken(score.original, scale, width, middle)
+        else:
+            if score.original_interval:
+                out.append(_bar(score.original_interval, scale, middle, "original"))
+            out.append(mark("original", scale(score.original), middle))
     if score.unlearned is not None:
         role = "unlearned quiet" if quiet else "unlearned"
         if score.interval:
@@ -150,9 +155,7 @@ def mark(role: str, x: float, y: float) -> Markup:
     """Draw the one mark of a role."""
     kind = role.split()[0]
     if kind == "reference":
-        a = 4.5
-        path = f"M{_px(x - a)} {_px(y - a)}L{_px(x + a)} {_px(y + a)}M{_px(x - a)} {_px(y + a)}L{_px(x + a)} {_px(y - a)}"
-        return tag("path", d=path, class_=role, fill="none")
+        return tag("path", d=f"M{_px(x - 4.5)} {_px(y - 4.5)}l9 9m-9 0l9 -9", class_=role, fill="none")
     if kind == "original":
         return tag("path", d=f"M{_px(x)} {_px(y - 6.5)}l6.5 6.5l-6.5 6.5l-6.5 -6.5z", class_=role, fill="none")
     if kind == "baseline":
@@ -279,9 +282,8 @@ def _text(value: float | str, x: float, y: float, *, edge: tuple[float, float], 
 
 
 def _tick(value: float) -> str:
-    if value and (abs(value) >= 100_000 or abs(value) < 0.0005):
-        return figure(value) if abs(value) < 1 else f"{value:.0e}".replace("e+0", "e")
-    return f"{value:,.10g}".replace("-", "−")
+    far = value != 0 and not 0.0005 <= abs(value) < 1e7
+    return (f"{value:.4g}" if far else f"{value:,.10g}").replace("e+0", "e").replace("-", "−")
 
 
 def _near(score: Score) -> list[float]:
@@ -305,16 +307,11 @@ def _row_scale(score: Score, width: int) -> Scale | None:
     return Scale(low - pad, high + pad, start, end)
 
 
-def _whole(score: Score, scale: Scale, middle: float) -> list[Markup]:
-    assert score.original is not None
-    bar = [_bar(score.original_interval, scale, middle, "original")] if score.original_interval else []
-    return [*bar, mark("original", scale(score.original), middle)]
-
-
 def _broken(original: float, scale: Scale, width: int, middle: float) -> list[Markup]:
     right = original > scale.high
     edge, x = (scale.end, width - 22.0) if right else (scale.start, 22.0)
-    slash = [_rule(edge + d - 3, middle + 19, edge + d + 3, middle + 9, "axis") for d in ((2, 7) if right else (-2, -7))]
+    gaps = (2, 7) if right else (-2, -7)
+    slash = [_rule(edge + gap - 3, middle + 19, edge + gap + 3, middle + 9, "axis") for gap in gaps]
     return [*slash, mark("original", x, middle), _text(figure(original), x, middle + 32, edge=(0, width))]
 
 
@@ -439,7 +436,7 @@ def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
         columns.setdefault(int(point[0]), []).append(point)
     out: list[tuple[float, float]] = []
     for column in columns.values():
-        kept = {0, len(column) - 1}
-        kept |= {pick(range(len(column)), key=lambda i, column=column: column[i][1]) for pick in (min, max)}
+        heights = [y for _, y in column]
+        kept = {0, heights.index(min(heights)), heights.index(max(heights)), len(column) - 1}
         out += [column[i] for i in sorted(kept)]
     return out

@@ -81,9 +81,14 @@ def figure(value: float | int | None) -> str:
     return text.replace("-", "−")
 
 
+def ratio(value: float | None) -> str:
+    """Return an e to three decimals: its scale is the same everywhere, 0 retrained and 1 original."""
+    return "–" if value is None else f"{round(value, 3) + 0.0:,.3f}".replace("-", "−")
+
+
 def spread(interval: Interval | None) -> str:
-    """Return "low to high", or ""."""
-    return f"{figure(interval.low)} to {figure(interval.high)}" if interval else ""
+    """Return an e's interval as "low to high", or ""."""
+    return f"{ratio(interval.low)} to {ratio(interval.high)}" if interval else ""
 
 
 def duration(seconds: float | None) -> str:
@@ -152,8 +157,8 @@ def plane_sentence(plane: Plane, reference: Reference) -> str:
         forget = [point.e_forget for point in plane.retrained]
         models = plural(len(forget), f"{reference_name(reference)} model")
         reach = "lies at" if len(forget) == 1 else "lie at"
-        ending = "" if len(forget) == 1 else f" to {figure(max(forget))}"
-        sentences.append(f"{models} {reach} e forget {figure(min(forget))}{ending}.")
+        ending = "" if len(forget) == 1 else f" to {ratio(max(forget))}"
+        sentences.append(f"{models} {reach} e forget {ratio(min(forget))}{ending}.")
     return " ".join(sentences)
 
 
@@ -197,7 +202,7 @@ def _standing(score: Score) -> str:
 
 
 def _position(point: Point) -> str:
-    forget, utility = figure(point.e_forget), figure(point.e_utility)
+    forget, utility = ratio(point.e_forget), ratio(point.e_utility)
     forget, utility = forget + _within(point.e_forget_interval), utility + _within(point.e_utility_interval)
     return f"{point.label}, e forget {forget}, e utility {utility}"
 

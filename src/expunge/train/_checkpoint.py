@@ -14,10 +14,16 @@ from expunge.errors import EnvironmentError_, RunError
 def write(path: Path, state: dict[str, Any]) -> None:
     """Write plain values and tensors to `path`, replacing what was there only once all is on disk.
 
+    Of several ranks the first writes and the others wait.
+
     Raises:
         EnvironmentError_: The disk is full or the place cannot be written.
     """
     staging = path.with_suffix(".partial")
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if together and torch.distributed.get_rank():
+        torch.distributed.barrier()
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with staging.open("wb") as file:
@@ -28,6 +34,8 @@ def write(path: Path, state: dict[str, Any]) -> None:
     except (OSError, RuntimeError) as error:
         staging.unlink(missing_ok=True)
         raise EnvironmentError_(f"cannot write {path}: {getattr(error, 'strerror', None) or error}", hint="free some space; the last checkpoint is intact") from error
+    if together:
+        torch.distributed.barrier()
 
 
 def read(path: Path) -> dict[str, Any] | None:

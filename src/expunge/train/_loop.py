@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -48,11 +49,10 @@ def optimise(run: Run, state: dict[str, Any] | None) -> None:
             run.cost.steps += 1
             run.progress(run.cost.steps)
         done += 1
-        stop = bool(step.ids) and _watch(run, run.cost.steps)
+        if step.ids and _watch(run, run.cost.steps):
+            break
         if run.folder and run.train.checkpoint_every and done % run.train.checkpoint_every == 0:
             run.save_checkpoint(done)
-        if stop:
-            break
     if run.train.batch_norm == "recompute" and run.optimisers:
         recompute_batch_norm(run)
 
@@ -68,6 +68,14 @@ def schedule(train: TrainConfig, number: int, total: int) -> float:
     if train.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * share))
     return 1.0
+
+
+def join_ranks() -> None:
+    """Join the processes that torchrun started beside this one; alone, do nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.distributed.is_initialized():
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.cuda.is_available())
 
 
 def ranks() -> int:
@@ -88,25 +96,25 @@ def gradients_by_part(run: Run, micro: list[Batches]) -> tuple[dict[str, dict[st
             into = sums.setdefault(name, found)
             if into is not found:
                 for key, gradient in found.items():
-                    into[key] += gradient
+                    into[key] = into[key] + gradient  # not in place: autograd may give parameters one shared tensor
             totals[name] = totals.get(name, torch.zeros(())) + part.total.detach().float().cpu()
             weights[name] = weights.get(name, 0.0) + part.weight
     for name in sums:
         weights[name] = reduced(torch.tensor(weights[name], dtype=torch.float64)).item()
         totals[name] = reduced(totals[name])
-        for gradient in sums[name].values():
-            reduced(gradient)
-            gradient /= weights[name]
+        for key, gradient in sums[name].items():
+            sums[name][key] = reduced(gradient) / weights[name]
     return sums, {n: (totals[n] / weights[n]).item() for n in sums}
 
 
 def reduced(tensor: Tensor) -> Tensor:
-    """Return the sum of a tensor over ranks, in place; with one rank, the tensor."""
-    if _distributed():
-        from accelerate.utils import reduce
-
-        tensor.copy_(reduce(tensor, reduction="sum"))
-    return tensor
+    """Return the sum of a tensor over ranks, a new tensor; with one rank, the tensor itself."""
+    if not _distributed():
+        return tensor
+    on_gpu = torch.distributed.get_backend() == "nccl"
+    total = tensor.to(torch.device("cuda", torch.cuda.current_device()) if on_gpu else tensor.device, copy=True)
+    torch.distributed.all_reduce(total)
+    return total.to(tensor.device)
 
 
 def recompute_batch_norm(run: Run) -> None:
@@ -175,20 +183,23 @@ def _joint_gradient(run: Run, batches: Batches) -> dict[str, float]:
         parts = run.method.loss(run, batches)
     weights = {n: reduced(torch.tensor(p.weight, dtype=torch.float64)).item() for n, p in parts.items()}
     loss = _sum([part.total / weights[name] for name, part in parts.items()])
-    values = {n: (reduced(p.total.detach().float().clone()) / weights[n]).item() for n, p in parts.items()}
+    values = {n: (reduced(p.total.detach().float()) / weights[n]).item() for n, p in parts.items()}
     if loss.requires_grad:
         loss.backward()
     if _distributed():
         for parameter in run.learner.trainable().values():
-            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            reduced(parameter.grad)
+            parameter.grad = reduced(torch.zeros_like(parameter) if parameter.grad is None else parameter.grad)
     return values
 
 
 def _micro_batches(run: Run, step: Step) -> Iterator[Batches]:
-    """This rank's share of a step, in pieces that fit into memory; each piece has a record of every role."""
-    share = {role: _split(ids, ranks())[_rank()] for role, ids in step.ids.items()}
-    require(all(share.values()), f"a step of {[len(i) for i in step.ids.values()]} records is smaller than {ranks()} ranks")
+    """This rank's share of a step, in pieces that fit into memory; each piece has a record of every role.
+
+    A step with fewer records than ranks is read whole by each: totals and weights grow alike.
+    """
+    require(all(step.ids.values()), f"a step has no records of role {next((r for r, i in step.ids.items() if not i), '')!r}")
+    whole = min(map(len, step.ids.values())) < ranks()
+    share = {role: list(ids) if whole else _split(ids, ranks())[_rank()] for role, ids in step.ids.items()}
     largest = max(map(len, share.values()))
     pieces = math.ceil(largest / (run.train.micro_batch_size or largest))
     pieces = min(pieces, *map(len, share.values()))
@@ -215,8 +226,8 @@ def _watch(run: Run, step: int) -> bool:
     """Take the reading that is due, and say whether the run should stop here."""
     if run.watch is None or step % run.watch.every:
         return False
-    with run.learner.evaluating():
-        figures = run.watch.read(run)
+    with run.learner.evaluating(), run.generators_untouched():
+        figures = {name: float(value) for name, value in run.watch.read(run).items()}
     run.log.append({"step": step, "watch": figures})
     return run.watch.until(figures)
 
@@ -243,7 +254,7 @@ def _autocast(run: Run) -> contextlib.AbstractContextManager[Any]:
 
 
 def _sum(terms: list[Tensor]) -> Tensor:
-    total = terms[0]
+    total = terms[0].clone()
     for term in terms[1:]:
         total = total + term
     return total
@@ -257,4 +268,4 @@ def _rank() -> int:
     return torch.distributed.get_rank() if _distributed() else 0
 
 
-__all__ = ["gradients_by_part", "optimise", "ranks", "recompute_batch_norm", "reduced", "schedule"]
+__all__ = ["gradients_by_part", "join_ranks", "optimise", "ranks", "recompute_batch_norm", "reduced", "schedule"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import itertools
 import math
 import resource
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor
 
 from expunge.config import TrainConfig
-from expunge.errors import BuriedError, ConfigError
+from expunge.errors import BuriedError, ConfigError, UntestedLearnerWarning
 from expunge.learners import Batch, Learner
 from expunge.request import Resolved
 from expunge.train import _checkpoint, _loop
@@ -146,6 +148,16 @@ class Run:
             self._generators[name] = torch.Generator().manual_seed(derive(self.seed, f"{self.path}/{name}"))
         return self._generators[name]
 
+    @contextlib.contextmanager
+    def generators_untouched(self) -> Iterator[None]:
+        """Put every random generator, the global one too, back to where it was before the block."""
+        before = {n: g.get_state() for n, g in self._generators.items()}
+        with torch.random.fork_rng(devices=[]):
+            yield
+        self._generators = {n: g for n, g in self._generators.items() if n in before}
+        for name, state in before.items():
+            self._generators[name].set_state(state)
+
     # References ----------------------------------------------------------------------------------------------------
 
     def store(self, name: str, *, role: str, read: Callable[[Batch], Tensor]) -> None:
@@ -157,10 +169,12 @@ class Run:
         with self.learner.evaluating():
             for start in range(0, len(ids), 64):
                 batch = self.batch(ids[start : start + 64], role)
+                place = {i: n for n, i in enumerate(ids[start : start + 64])}
                 rows = read(batch)
                 values.append(rows)
-                counts = batch.positions() if len(rows) != len(batch) else torch.ones(len(batch), dtype=torch.long)
-                lengths.append(counts.cpu())
+                counts = batch.positions().cpu() if len(rows) != len(batch) else torch.ones(len(batch), dtype=torch.long)
+                record_B = torch.tensor([place[i] for i in batch.ids])
+                lengths.append(torch.zeros(len(ids[start : start + 64]), dtype=torch.long).index_add(0, record_B, counts))
         offsets = torch.cat([torch.zeros(1, dtype=torch.long), torch.cat(lengths).cumsum(0)])
         self.artefacts.put(name, Stored(role, list(ids), torch.cat(values), offsets))
 
@@ -228,6 +242,7 @@ class Run:
             folder=self.folder / "stages" / name if self.folder else None,
             path=f"{self.path}/{name}",
         )
+        inner.buried |= self.buried
         done = inner.folder / "done.pt" if inner.folder else None
         if done and (state := _checkpoint.read(done)) is not None:
             learner.load_state(state["model"])
@@ -245,7 +260,9 @@ class Run:
             DivergedError: The loss stopped being finite or exploded; the last checkpoint is kept.
             ConfigError: The method needs what the request or the learner lacks.
         """
+        _loop.join_ranks()
         self._check()
+        self._generators.clear()
         cpu, wall = time.process_time(), time.monotonic()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(self.seed, f"{self.path}/torch"))
@@ -326,14 +343,21 @@ class Run:
 
     def _check(self) -> None:
         card = self.method.card
+        needs = set(card.needs).union(*(m.card.needs for m in self.modifiers))
         for role in ("forget", "retain", "holdout"):
-            if role in card.needs:
-                self.ids(role)
-        if "target" in card.needs and not self.request.target:
+            if role in needs:
+                self.learner.check(self.request.dataset, self.ids(role))
+        if "target" in needs and not self.request.target:
             raise ConfigError(f"{card.name} needs a target and the request names none", hint="give `target=`")
+        for idea in (card, *(m.card for m in self.modifiers)):
+            if idea.aim != "control" and self.learner.kind not in idea.learners and not self.path:
+                known = ", ".join(sorted(idea.learners)) or "none"
+                what = f"no forgetting test of {idea.name} has passed on a {self.learner.kind}; passed on: {known}"
+                warnings.warn(what, UntestedLearnerWarning, stacklevel=3)
         splits = self.train.micro_batch_size is not None and self.train.micro_batch_size < self.train.batch_size
-        if not card.accumulates and (splits or _loop.ranks() > 1):
-            raise ConfigError(f"{card.name} couples the examples of a batch and cannot be split", hint="leave micro_batch_size out, use one rank")
+        coupled = next((i for i in (card, *(m.card for m in self.modifiers)) if not i.accumulates), None)
+        if coupled and (splits or _loop.ranks() > 1):
+            raise ConfigError(f"{coupled.name} couples the examples of a batch and cannot be split", hint="leave micro_batch_size out, use one rank")
 
     def _endless(self, role: str, phase: str) -> Iterator[str]:
         while True:

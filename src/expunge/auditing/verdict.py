@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
-from expunge.audit._scores import Score
+from expunge.auditing._scores import Score
 from expunge.card import Place
 from expunge.errors import ConfigError
 from expunge.metrics import Family

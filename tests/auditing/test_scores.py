@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from expunge.audit._scores import score, seeds_needed
+from expunge.auditing._scores import score, seeds_needed
 from expunge.card import Card
 from expunge.errors import ConfigError, DataError
 from expunge.metrics import Block, Measure, RoleMetric, Want

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from expunge.audit._bootstrap import Interval, Units, interval, resample
+from expunge.auditing._bootstrap import Interval, Units, interval, resample
 from expunge.errors import ConfigError, DataError, require
 from expunge.metrics import Blocks, Family, Measure, Metric
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from expunge.audit import _bootstrap
-from expunge.audit._bootstrap import Units, interval, resample
+from expunge.auditing import _bootstrap
+from expunge.auditing._bootstrap import Units, interval, resample
 from expunge.errors import DataError
 from expunge.metrics import Measure
 from expunge.metrics._statistics import weighted_auc

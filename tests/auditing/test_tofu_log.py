@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import hmean
 
-from expunge.audit.tofu_log import score_log
+from expunge.auditing.tofu_log import score_log
 from expunge.errors import DataError
 
 ROOT = Path(__file__).parents[2]

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from expunge.audit._scores import score
-from expunge.audit.verdict import LATTICE, Evidence, Finding, at_least_as_bad, classify, gather
+from expunge.auditing._scores import score
+from expunge.auditing.verdict import LATTICE, Evidence, Finding, at_least_as_bad, classify, gather
 from expunge.errors import ConfigError
 from expunge.metrics import Block, Want
 from expunge.metrics.accuracy import Accuracy

@@ -1,0 +1,1 @@
+"""Part `core`: every idea that the thin path needs, on handwritten digits."""

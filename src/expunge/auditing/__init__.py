@@ -1,0 +1,27 @@
+"""The audit: what is asked, what is stored, every score read against retraining, the verdict."""
+
+from expunge.auditing._audit import Audit, AuditConfig, PlanePoint, audit_learner
+from expunge.auditing._passes import Passes
+from expunge.auditing._plan import SUITES, NotRun, Plan, plan
+from expunge.auditing._scores import Score, score, seeds_needed
+from expunge.auditing.verdict import LATTICE, Evidence, Verdict, at_least_as_bad, classify
+
+__all__ = [
+    "LATTICE",
+    "SUITES",
+    "Audit",
+    "AuditConfig",
+    "Evidence",
+    "NotRun",
+    "Passes",
+    "Plan",
+    "PlanePoint",
+    "Score",
+    "Verdict",
+    "at_least_as_bad",
+    "audit_learner",
+    "classify",
+    "plan",
+    "score",
+    "seeds_needed",
+]

@@ -1,0 +1,240 @@
+"""An audit: plan, passes, scores against retraining, verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expunge.auditing._passes import Passes
+from expunge.auditing._plan import NotRun, Plan, plan
+from expunge.auditing._scores import Score, score, seeds_needed
+from expunge.auditing.verdict import Verdict, classify, gather
+from expunge.card import Card, Place
+from expunge.errors import LearnerError
+from expunge.learners import CausalLM, Learner
+from expunge.metrics import Blocks, Want
+from expunge.request import Resolved
+
+CLUSTER_FIELDS = ("author", "user", "document")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditConfig:
+    """How an audit is made.
+
+    Args:
+        suite: Which metrics; "" picks by the kind of learner.
+        cluster: Field whose values are the independent units; "" picks author, user or document where the data have it.
+        exclude: Subset, ids or selector of records that enter no score, such as those that chose the stop.
+        replicates: Of the bootstrap, ≥ 100.
+        max_new_tokens: Longest generated answer, tokens.
+        seed: Of the bootstrap.
+    """
+
+    suite: str = ""
+    cluster: str = ""
+    exclude: Any = None
+    replicates: int = 1000
+    max_new_tokens: int = 64
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanePoint:
+    """A model in the plane of forgetting and utility, both relative to retraining.
+
+    Args:
+        label: The model.
+        e_forget: 0 = like retrained, 1 = as if nothing was done.
+        e_utility: 0 = like retrained, 1 = at chance.
+        forget_interval: 95 % of e_forget, None for references.
+        utility_interval: 95 % of e_utility.
+    """
+
+    label: str
+    e_forget: float
+    e_utility: float
+    forget_interval: tuple[float, float] | None = None
+    utility_interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What an audit found.
+
+    Args:
+        plan: What was asked and what was not.
+        scores: One a metric.
+        verdict: The class and why.
+        plane: Unlearned, original and retrained models; empty without a reference.
+        forget_axis: Label of the score behind e_forget.
+        utility_axis: Label of the score behind e_utility.
+        seconds: CPU seconds the audit took.
+    """
+
+    plan: Plan
+    scores: list[Score]
+    verdict: Verdict
+    plane: list[PlanePoint] = field(default_factory=list)
+    forget_axis: str = ""
+    utility_axis: str = ""
+    seconds: float = 0.0
+
+    def score(self, label: str) -> Score:
+        """Return the score with this label."""
+        return next(s for s in self.scores if s.label == label)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as JSON types."""
+        return {
+            "suite": self.plan.suite,
+            "scores": [s.as_dict() for s in self.scores],
+            "verdict": self.verdict.as_dict(),
+            "plane": [asdict(p) for p in self.plane],
+            "forget_axis": self.forget_axis,
+            "utility_axis": self.utility_axis,
+            "not_run": [asdict(n) for n in self.plan.not_run],
+            "seconds": self.seconds,
+        }
+
+
+def audit_learner(
+    unlearned: Learner,
+    request: Resolved,
+    *,
+    original: Learner | None = None,
+    retrained: Sequence[Learner] = (),
+    card: Card | None = None,
+    lives_in: Place = "weights",
+    config: AuditConfig | None = None,
+    cache: Path | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Audit:
+    """Audit a model as it is served, guards included.
+
+    Args:
+        unlearned: The model under audit.
+        request: What it was asked to forget.
+        original: The model before.
+        retrained: Models trained without the forget set, one a seed.
+        card: Of the method that made it; None when it is not known, which then counts as approximate.
+        lives_in: Where the forgetting is, if not where the card says.
+        config: How.
+        cache: Folder of stored answers, shared by all audits of the same references.
+        progress: Told what is being read.
+
+    Raises:
+        LearnerError: A reference of another kind or with another tokenizer.
+        DataError: A value that is not finite; the record is named.
+    """
+    config = config or AuditConfig()
+    started = time.process_time()
+    request = _without(request, config.exclude)
+    passes = Passes(request, cache, config.max_new_tokens)
+    planned = plan(unlearned, passes, suite=config.suite, retrained=len(retrained))
+    _refuse_unlike(unlearned, [*([original] if original else []), *retrained])
+    progress(f"{planned.questions} questions a model")
+
+    def read(name: str, learner: Learner) -> Mapping[Want, Any]:
+        progress(f"reading {name}")
+        return passes.read(learner, planned.wants)
+
+    blocks = read("the unlearned model", unlearned)
+    before = read("the original", original) if original is not None else None
+    references = [read(f"retrained model {n} of {len(retrained)}", m) for n, m in enumerate(retrained, 1)]
+    clusters = _clusters(request, config.cluster)
+    scores = [
+        score(
+            metric,
+            unlearned=blocks,
+            original=before,
+            retrained=references,
+            cluster_of=clusters,
+            needed=seeds_needed(unlearned.kind),
+            replicates=config.replicates,
+            seed=config.seed,
+        )
+        for metric in planned.metrics
+    ]
+    place = _where(unlearned, card, lives_in)
+    exact = card is not None and card.guarantee == "exact"
+    verdict = classify(gather(scores, exact=exact, lives_in=place))
+    plane, axes = _plane(scores)
+    return Audit(
+        plan=planned,
+        scores=scores,
+        verdict=verdict,
+        plane=plane,
+        forget_axis=axes[0],
+        utility_axis=axes[1],
+        seconds=time.process_time() - started,
+    )
+
+
+def _without(request: Resolved, exclude: Any) -> Resolved:
+    if not exclude:
+        return request
+    gone = set(request.dataset.select(exclude))
+    return Resolved(request.dataset, {r: [i for i in ids if i not in gone] for r, ids in request.ids.items()}, request.target, request.reason)
+
+
+def _clusters(request: Resolved, name: str) -> dict[str, str] | None:
+    """Record id to author, user or document, where the data say."""
+    chosen = name or next((f for f in CLUSTER_FIELDS if f in request.dataset.columns), "")
+    if not chosen:
+        return None
+    column = request.dataset.column(chosen)
+    return {i: str(v) for i, v in zip(request.dataset.ids, column, strict=True) if v is not None}
+
+
+def _refuse_unlike(unlearned: Learner, references: Sequence[Learner]) -> None:
+    for reference in references:
+        if reference.kind != unlearned.kind:
+            raise LearnerError(f"a {reference.kind} cannot be compared with a {unlearned.kind}")
+        if isinstance(unlearned, CausalLM) and isinstance(reference, CausalLM):
+            if reference.tokenizer.get_vocab() != unlearned.tokenizer.get_vocab():
+                raise LearnerError("a reference has another tokenizer", hint="retrain it with the original's")
+            if reference.template != unlearned.template:
+                raise LearnerError("a reference has another template", hint="load it with `template=`")
+
+
+def _where(unlearned: Learner, card: Card | None, lives_in: Place) -> Place:
+    """What can be unplugged is what counts, whatever the card says."""
+    if unlearned.guards:
+        return "output"
+    if hasattr(unlearned.model, "peft_config"):
+        return "adapter"
+    return card.lives_in if card is not None and card.lives_in in ("retrieval", "output", "adapter") else lives_in
+
+
+def _plane(scores: Sequence[Score]) -> tuple[list[PlanePoint], tuple[str, str]]:
+    forget = next((s for s in scores if s.family == "behaviour" and s.e is not None), None)
+    utility = next((s for s in reversed(scores) if s.family == "utility" and s.e is not None), None)
+    if forget is None or utility is None or forget.original is None or utility.chance is None:
+        return [], ("", "")
+    assert forget.e is not None and forget.e_interval is not None and utility.e is not None and utility.e_interval is not None
+    mean_f = float(np.mean([r.value for r in forget.retrained]))
+    mean_u = float(np.mean([r.value for r in utility.retrained]))
+    gap_f, gap_u = forget.original.value - mean_f, mean_u - utility.chance
+    points = [
+        PlanePoint(
+            label="unlearned",
+            e_forget=forget.e,
+            e_utility=utility.e,
+            forget_interval=(forget.e_interval.low, forget.e_interval.high),
+            utility_interval=(utility.e_interval.low, utility.e_interval.high),
+        )
+    ]
+    if utility.original is not None:
+        points.append(PlanePoint(label="original", e_forget=1.0, e_utility=(mean_u - utility.original.value) / gap_u))
+    for number, (f, u) in enumerate(zip(forget.retrained, utility.retrained, strict=True), 1):
+        points.append(PlanePoint(label=f"retrained {number}", e_forget=(f.value - mean_f) / gap_f, e_utility=(mean_u - u.value) / gap_u))
+    return points, (forget.label, utility.label)
+
+
+__all__ = ["Audit", "AuditConfig", "Blocks", "NotRun", "PlanePoint", "audit_learner"]

@@ -1,0 +1,131 @@
+"""What an audit will ask, decided before anything runs, and what it will not and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from expunge.auditing._passes import Passes
+from expunge.errors import ConfigError, ExpungeError
+from expunge.learners import Learner
+from expunge.metrics import Metric, Want
+from expunge.registry import did_you_mean, find
+
+Settings = dict[str, object]
+SUITES: dict[str, list[tuple[str, Settings]]] = {
+    "tofu": [
+        ("answer_log_probability", {}),
+        ("probability", {}),
+        ("rouge_l_recall", {}),
+        ("truth_ratio", {}),
+        ("forget_quality", {}),
+        ("loss_attack", {"against": "holdout", "answer": "answer"}),
+        ("probability", {"role": "retain"}),
+        ("rouge_l_recall", {"role": "retain"}),
+        ("model_utility", {}),
+    ],
+    "classifier": [
+        ("accuracy", {"role": "forget"}),
+        ("loss_attack", {"against": "test"}),
+        ("softmax_distance", {}),
+        ("accuracy", {"role": "retain"}),
+        ("accuracy", {"role": "test"}),
+    ],
+}
+"""Suite to metrics with their settings. The first metric on the forget set and the last utility make the plane."""
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A metric that was left out.
+
+    Args:
+        label: The metric.
+        reason: What is missing.
+        hint: What would let it run.
+    """
+
+    label: str
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be asked of every model.
+
+    Args:
+        suite: Its name.
+        metrics: Those that can be computed.
+        wants: Their questions, each once.
+        not_run: Those that cannot, with the reason.
+        questions: Answers to score or generate, of one model.
+    """
+
+    suite: str
+    metrics: list[Metric]
+    wants: list[Want]
+    not_run: list[NotRun]
+    questions: int
+
+
+def suite_for(learner: Learner) -> str:
+    """Return the suite that a kind of learner is audited with unless told."""
+    return "tofu" if learner.kind == "causal_lm" else "classifier"
+
+
+def plan(learner: Learner, passes: Passes, *, suite: str = "", retrained: int = 0) -> Plan:
+    """Decide what to ask.
+
+    Args:
+        learner: The model under audit.
+        passes: Knows which records each question has.
+        suite: Name of a suite; "" picks by the kind of learner.
+        retrained: How many retrained models there are.
+
+    Raises:
+        ConfigError: No such suite, or it has a metric for another kind of learner.
+    """
+    suite = suite or suite_for(learner)
+    if suite not in SUITES:
+        raise ConfigError(f"no suite is called {suite!r}", hint=did_you_mean(suite, list(SUITES)))
+    chosen: list[Metric] = []
+    left: list[NotRun] = []
+    for name, settings in SUITES[suite]:
+        metric: Metric = find("metrics", name)(**settings)
+        if learner.kind not in metric.card.learners:
+            raise ConfigError(f"the metric {name} is not for a {learner.kind}", hint=f"suite for it: {suite_for(learner)}")
+        metric = _fitted(metric, passes)
+        reason = _missing(metric, passes, retrained)
+        if reason:
+            left.append(reason)
+        else:
+            chosen.append(metric)
+    wants = list(dict.fromkeys(want for metric in chosen for want in metric.wants()))
+    return Plan(suite, chosen, wants, left, sum(len(passes.ids(w)) for w in wants))
+
+
+def _fitted(metric: Metric, passes: Passes) -> Metric:
+    """Model utility over the sets that there are: TOFU's three, or fewer on other data."""
+    if metric.card.name != "model_utility":
+        return metric
+    named = {"own": getattr(metric, "own", ()), "world": getattr(metric, "world", ())}
+    kept = {k: tuple(r for r in roles if passes.request.ids.get(r)) for k, roles in named.items()}
+    try:
+        return type(metric)(**kept)  # type: ignore[arg-type]
+    except ExpungeError:
+        return metric
+
+
+def _missing(metric: Metric, passes: Passes, retrained: int) -> NotRun | None:
+    if metric.needs_references and not retrained:
+        return NotRun(metric.label, "it compares with retrained models and there is none", "give `retrained=`")
+    lacking = [w for w in metric.wants() if not passes.ids(w)]
+    if lacking:
+        what = ", ".join(_named(lacking))
+        return NotRun(metric.label, f"the request has no records for {what}", "add them to the data or the request")
+    return None
+
+
+def _named(wants: Iterable[Want]) -> list[str]:
+    return [f"{w.role}/{w.field}" if w.field else w.role for w in wants]

@@ -1,0 +1,260 @@
+"""From a run and its audit to the report: the view model `run/1`, the pages, the model card."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from expunge import pages
+from expunge.auditing import Audit, Score
+from expunge.auditing.verdict import TIER_MEANS
+from expunge.card import Card
+from expunge.registry import find
+
+SENTENCES = {
+    "not-forgotten": "The model still answers about the forgotten records above what retraining would leave.",
+    "destroyed": "The model lost too much of what it should have kept; nothing follows about forgetting.",
+    "surface": "What is served no longer shows the forgotten records; the model behind it may still know them.",
+    "latent": "The model does not show the forgotten records, but they were brought back from its weights.",
+    "inconclusive": "Nothing found above retraining, and not enough was tested to say more.",
+    "removal": "In everything that was tested the model cannot be told from one that never saw the records.",
+}
+WIDTH_OF_CURVE = 400
+
+
+def run_view(facts: Mapping[str, Any], manifest: Mapping[str, Any], audit: Audit, log: Sequence[Mapping[str, Any]]) -> pages.RunView:
+    """Return the report of one run as data.
+
+    Args:
+        facts: The content of `run.json`.
+        manifest: The request's manifest; ids and digests only.
+        audit: Scores and verdict.
+        log: Losses and readings by step.
+    """
+    card: Card = find("methods", facts["method"]["name"]).card if facts["method"]["name"] else _unknown()
+    seeds = list(facts.get("retrained_seeds", []))
+    scores = [_score(s) for s in audit.scores]
+    has_reference = bool(seeds)
+    return pages.RunView(
+        title=facts["title"],
+        created=datetime.now(UTC),
+        versions=facts["versions"],
+        seed=facts["seed"],
+        method=pages.Method(
+            name=card.name,
+            title=card.title,
+            year=card.year,
+            source=card.source,
+            aim=card.aim,
+            lives_in=facts.get("lives_in", card.lives_in),
+            guarantee=card.guarantee,
+            reconstructed=card.reconstructed,
+            fields=_plain({**facts["method"].get("fields", {}), **{f"with {m['name']}": _spelt(m) for m in facts.get("modifiers", [])}}),
+        ),
+        learner=pages.LearnerFacts(kind=facts["learner"]["kind"], parameters=facts["learner"]["parameters"]),
+        request=pages.Request(
+            name=manifest["data"],
+            digest=manifest["forget_digest"],
+            counts={k: v for k, v in manifest["counts"].items() if v},
+            reason=manifest["reason"],
+            forget_ids=manifest["ids"]["forget"][:20],
+        ),
+        reference=pages.Reference(kind="retrained" if has_reference else "none", seeds=seeds),
+        rerun=facts["rerun"],
+        verdict=_verdict(audit, has_reference),
+        scores=scores,
+        plane=_plane(audit, has_reference),
+        curves=_curves(log, facts),
+        cost=_cost(facts, audit),
+        not_run=[*[pages.NotRun(name=n.label, reason=n.reason, command=n.hint) for n in audit.plan.not_run], *_attacks_not_run()],
+        lineage=[pages.Ancestor(role=a["role"], name=a["name"], digest=a.get("digest", "")) for a in facts.get("lineage", [])],
+        artefacts=[pages.ArtefactFate(name=name, fate="purged") for name in facts.get("purged", [])],
+        purge_statement=_purge_statement(facts),
+    )
+
+
+def compare_view(title: str, groups: Mapping[str, Sequence[tuple[pages.RunView, str]]], *, rerun: str = "", note: str = "") -> pages.CompareView:
+    """Return several runs side by side; each group answers one request. Runs come with their report's relative address."""
+    made = [pages.group(name, [v for v, _ in runs], reports=[r for _, r in runs]) for name, runs in groups.items()]
+    first = next(iter(groups.values()))[0][0]
+    return pages.CompareView(title=title, created=datetime.now(UTC), versions=first.versions, groups=made, rerun=rerun, note=note)
+
+
+def model_card(facts: Mapping[str, Any], manifest: Mapping[str, Any], audit: Audit) -> str:
+    """Return the card that is saved beside the weights."""
+    verdict = audit.verdict
+    rows = "\n".join(f"| {s.label} | {_number(s.unlearned)} | {_mean(s)} | {_e(s)} | {s.n} |" for s in audit.scores if s.unlearned)
+    retrained = len(facts.get("retrained_seeds", []))
+    return f"""---
+library_name: {"transformers" if facts["learner"]["kind"] == "causal_lm" else "pytorch"}
+tags: [machine-unlearning, expunge]
+---
+# {facts["title"]}
+
+Verdict: **{verdict.slug}**. {SENTENCES[verdict.slug]} {" ".join(verdict.reasons)}
+
+{manifest["counts"]["forget"]} records were asked to be forgotten with `{facts["method"]["name"]}` (seed {facts["seed"]});
+the request's digest is `{manifest["forget_digest"]}`. {retrained} retrained models were the reference.
+
+| score | this model | retrained (mean) | e [95 %] | n |
+| --- | --- | --- | --- | --- |
+{rows}
+
+e: 0 is like retrained, 1 as if nothing had been done. Expunge {facts["versions"]["expunge"]}. Do it again: `{facts["rerun"]}`
+"""
+
+
+def _score(score: Score) -> pages.Score:
+    band = score.band
+    silent = score.state in ("not-run", "failed", "redacted", "empty")
+    bare = score.unlearned is None
+    return pages.Score(
+        id=score.label,
+        label=score.label,
+        role=score.role,
+        family=score.family,
+        unit=score.unit,
+        higher_is=score.higher_is,
+        original=None if silent or score.original is None else score.original.value,
+        original_interval=None if silent or score.original is None else _interval(score.original.interval),
+        retrained=[] if silent else [r.value for r in score.retrained],
+        noise_floor=score.floor,
+        margin=_interval(band) if band else None,
+        informative=score.informative,
+        state=score.state,
+        note=score.note,
+        known=score.known,
+        needed=score.needed,
+        n=score.n,
+        clusters=score.clusters,
+        unlearned=None if bare or score.unlearned is None else score.unlearned.value,
+        interval=None if bare or score.unlearned is None else _interval(score.unlearned.interval),
+        e=score.e,
+        e_interval=_interval(score.e_interval) if score.e_interval else None,
+        against_margin=score.against_margin,
+    )
+
+
+def _verdict(audit: Audit, has_reference: bool) -> pages.Verdict:
+    verdict = audit.verdict
+    ids = {s.label for s in audit.scores}
+    names = {"e1": "behaviour", "e8": "privacy", "e9": "distribution", "utility": "utility"}
+    deciding = []
+    for name, reason in zip(verdict.deciding, verdict.reasons, strict=False):
+        family = names.get(name, "")
+        source = next((s.label for s in audit.scores if s.family == family and s.label in reason and s.label in ids), None)
+        deciding.append(pages.Evidence(sentence=reason, score=source))
+    reasons = verdict.reasons[len(deciding) :]
+    return pages.Verdict(
+        slug=verdict.slug,
+        sentence=SENTENCES[verdict.slug],
+        reasons=reasons,
+        deciding=deciding,
+        flags=verdict.flags,
+        tested_up_to_tier=verdict.tested_up_to_tier if has_reference else None,
+        tier_means=TIER_MEANS[verdict.tested_up_to_tier],
+    )
+
+
+def _plane(audit: Audit, has_reference: bool) -> pages.Plane:
+    if not audit.plane:
+        state, note = ("not-informative", "no score tells the original from a retrained model") if has_reference else ("no-reference", "there is no retrained model")
+        return pages.Plane(state=state, note=note)  # type: ignore[arg-type]
+    points = {p.label: p for p in audit.plane}
+
+    def point(label: str, shown: str = "") -> pages.Point:
+        p = points[label]
+        return pages.Point(
+            label=shown or label,
+            e_forget=p.e_forget,
+            e_utility=p.e_utility,
+            e_forget_interval=pages.Interval(low=p.forget_interval[0], high=p.forget_interval[1]) if p.forget_interval else None,
+            e_utility_interval=pages.Interval(low=p.utility_interval[0], high=p.utility_interval[1]) if p.utility_interval else None,
+        )
+
+    return pages.Plane(
+        forget_axis=audit.forget_axis,
+        utility_axis=audit.utility_axis,
+        unlearned=[point("unlearned")],
+        retrained=[point(label) for label in points if label.startswith("retrained")],
+        original=point("original") if "original" in points else None,
+    )
+
+
+def _curves(log: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> pages.Curves:
+    """Losses by step and, where the stop was rehearsed, the level that chose it."""
+    steps = [e for e in log if "lr" in e]
+    known = {"step", "phase", "lr", "gradient_norm"}
+    names = list(dict.fromkeys(k for e in steps for k in e if k not in known))
+    series = [_series(f"{name} loss", [(e["step"], e[name]) for e in steps if name in e], "nats") for name in names]
+    stop = facts.get("stop")
+    if stop:
+        series.append(_series("rehearsal: validation records", [tuple(p) for p in stop["curve"]], "nats a position"))
+    if not series:
+        return pages.Curves(state="empty", note="this method takes no steps")
+    reason = f"where the rehearsal came nearest {stop['target']:.2f} nats a position, the holdout's level" if stop else ""
+    return pages.Curves(series=series, stop=stop["step"] if stop else None, stop_reason=reason)
+
+
+def _series(name: str, points: Sequence[tuple[int, float]], unit: str) -> pages.Series:
+    stride = max(1, len(points) // WIDTH_OF_CURVE)
+    kept = [*points[:-1:stride], points[-1]] if len(points) > 1 else list(points)
+    return pages.Series(name=name, steps=[s for s, _ in kept], values=[v for _, v in kept], unit=unit)
+
+
+def _cost(facts: Mapping[str, Any], audit: Audit) -> pages.Cost:
+    cost = facts["cost"]
+    rows = [pages.CostRow(name=facts["method"]["name"] or "unknown", wall_seconds=cost["wall_seconds"], cpu_seconds=cost["cpu_seconds"], peak_memory_bytes=cost["peak_bytes"])]
+    if facts.get("stop"):
+        rows.append(pages.CostRow(name="rehearsal", cpu_seconds=facts["stop"]["cpu_seconds"]))
+    rows.append(pages.CostRow(name="audit", cpu_seconds=audit.seconds))
+    retraining = facts.get("retraining_cpu_seconds")
+    if retraining:
+        rows.append(pages.CostRow(name="one retraining", cpu_seconds=retraining))
+    spent = sum(r.cpu_seconds or 0 for r in rows if r.name not in ("audit", "one retraining"))
+    return pages.Cost(rows=rows, fraction_of_retraining=spent / retraining if retraining else None, machine=f"{platform.machine()}, {platform.system()}")
+
+
+def _attacks_not_run() -> list[pages.NotRun]:
+    reason = "no attack of this kind is part of this version"
+    kinds = (("rephrased and repeated questions", 2), ("rounding, relearning, probes and soft prompts", 3))
+    return [pages.NotRun(name=name, reason=reason, tier=tier) for name, tier in kinds]
+
+
+def _purge_statement(facts: Mapping[str, Any]) -> str:
+    gone = len(facts.get("purged", []))
+    what = f"{gone} things derived from the forgotten records were let go. " if gone else "The run kept nothing derived from the forgotten records. "
+    return (
+        what + "Answers about forgotten records stay in passes/ as numbers by record id, as evidence; delete that folder to let them go. "
+        "Copies outside this run, and the tokenizer, were not touched."
+    )
+
+
+def _interval(interval: Any) -> pages.Interval:
+    return pages.Interval(low=interval.low, high=interval.high)
+
+
+def _number(estimate: Any) -> str:
+    return f"{estimate.value:.3f} [{estimate.interval.low:.3f}, {estimate.interval.high:.3f}]"
+
+
+def _mean(score: Score) -> str:
+    return f"{sum(r.value for r in score.retrained) / len(score.retrained):.3f} ({len(score.retrained)} seeds)" if score.retrained else "none"
+
+
+def _e(score: Score) -> str:
+    return f"{score.e:.2f} [{score.e_interval.low:.2f}, {score.e_interval.high:.2f}]" if score.e is not None and score.e_interval else score.state
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _spelt(block: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k}={v}" for k, v in block.items() if k != "name") or "defaults"
+
+
+def _unknown() -> Card:
+    return Card(name="unknown", title="Not told how it was made", year=datetime.now(UTC).year, source="")
