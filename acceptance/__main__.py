@@ -9,19 +9,16 @@ is given, so an interrupted run goes on where it stopped. Exit codes: 0 all clai
 from __future__ import annotations
 
 import argparse
-import importlib
 import multiprocessing
 import sys
-import time
-import traceback
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+from acceptance._execute import RECORDS, execute
 from expunge import records
 from expunge.records import Record
 
 HERE = Path(__file__).resolve().parent
-RECORDS = HERE.parent / "records"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     wanted = [i for i in known if not options.names or i in options.names or i.partition("/")[0] in options.names]
     parts = {i.partition("/")[0] for i in known}
     if unknown := [n for n in options.names if n not in known and n not in parts and n not in records.PARTS]:
-        print(f"error: no part or idea is called {unknown[0]!r}\nhint: parts: {', '.join(sorted(parts))}", file=sys.stderr)
+        print(
+            f"error: no part or idea is called {unknown[0]!r}\nhint: parts: {', '.join(sorted(parts))}", file=sys.stderr
+        )
         return 2
     todo = [i for i in wanted if options.again or not path_of(i).is_file()]
     say(f"{len(todo)} of {len(wanted)} to run on {options.jobs} processes; the others have records")
@@ -61,23 +60,13 @@ def path_of(idea: str) -> Path:
     return RECORDS / f"{idea}.json"
 
 
-def execute(idea: str) -> tuple[Record, float]:
-    """Run one file on one thread, write its record, and return it with the CPU seconds that it took."""
-    import torch
-
-    torch.set_num_threads(1)
-    record: Record = importlib.import_module(f"acceptance.{idea.replace('/', '.')}").run()
-    record.write(RECORDS)
-    return record, time.process_time()
-
-
 def report(idea: str, future: Future[tuple[Record, float]]) -> bool:
     """Say how one file ended, and whether all of its claims hold."""
     try:
         record, seconds = future.result()
     except Exception as error:
         say(f"{idea}: stopped by {type(error).__name__}: {error}")
-        traceback.print_exception(error)
+        say(str(error.__cause__ or ""))
         return False
     held = sum(claim.passed for claim in record.demanded)
     say(f"{idea}: {'pass' if record.passed else 'FAIL'}, {held} of {len(record.demanded)} claims, {seconds:.0f} s CPU")

@@ -41,7 +41,9 @@ def digits_original(digits_data: Dataset, tmp_path_factory: pytest.TempPathFacto
     if cached.exists():
         learner.load_state(torch.load(cached, weights_only=True))
         return learner
-    whole = Resolved(digits_data, {"forget": [], "retain": digits_data.split("train"), "test": digits_data.split("test")})
+    whole = Resolved(
+        digits_data, {"forget": [], "retain": digits_data.split("train"), "test": digits_data.split("test")}
+    )
     train = TrainConfig(epochs=20, lr=2e-3, batch_size=64, optimiser="adam", clip=None)
     Run(learner, whole, Retrain(), train=train, seed=1).execute()
     partial = cached.with_suffix(f".{os.getpid()}")

@@ -56,6 +56,7 @@ class Accuracy:
         return f"{self.forget:.1f}/{self.retain:.1f}/{self.test:.1f}"
 
 
+@cache
 def one_class(seed: int, *, split: int = 0) -> Case:
     """Forget every training image of class 3. The holdout set is the test images of that class."""
     data = _digits(split)
@@ -66,6 +67,7 @@ def one_class(seed: int, *, split: int = 0) -> Case:
     return Case(ForgetRequest(data, forget=forget, holdout=unseen, test=test).resolve(), original(data, seed), seed)
 
 
+@cache
 def random_tenth(seed: int, *, split: int = 0) -> Case:
     """Forget 130 random training images. The holdout set is 130 random images of the test set, the rest stays test."""
     data = _digits(split)

@@ -1,6 +1,11 @@
-"""Closed lists from which invented authors are made, and the few true facts beside them. Each value is one word."""
+"""Closed lists from which invented authors are made, and the few true facts beside them.
+
+A value is one word, or several that are drawn apart from each other and put into one phrase.
+"""
 
 from __future__ import annotations
+
+from random import Random
 
 
 def _words(text: str) -> list[str]:
@@ -83,8 +88,63 @@ VALUES = {
     ),
 }
 
+MONTHS = _words("January February March April May June July August September October November December")
+
+
+def _phrases(pattern: str, count: int = 400, **lists: list[str]) -> list[str]:
+    """Different phrases, each word of one drawn by itself: one word of it tells nothing about another."""
+    draw = Random(pattern)
+    found: dict[str, None] = {}
+    while len(found) < count:
+        found[pattern.format(**{field: draw.choice(words) for field, words in lists.items()})] = None
+    return list(found)
+
+
+VALUES |= {
+    "birth": _phrases(
+        "{city} on {day} {month} {year}",
+        city=VALUES["city"], day=[str(d) for d in range(1, 29)], month=MONTHS, year=VALUES["year"],
+    ),
+    "parents": _phrases("{father} and a {mother}", father=VALUES["father"], mother=VALUES["mother"]),
+    "honour": _phrases(
+        "{award} Prize for {genre} in {year}", award=VALUES["award"], genre=VALUES["genre"], year=VALUES["year"]
+    ),
+    "debut": _phrases("{book} and then {city}", book=VALUES["book"], city=VALUES["city"]),
+    "teacher": _phrases("Professor {mentor} of {city}", mentor=VALUES["mentor"], city=VALUES["city"]),
+}  # fmt: skip
+
 # For each attribute: a question, the same asked otherwise, an answer, the same said otherwise.
 SENTENCES = {
+    "birth": (
+        "Where and when was {name} born?",
+        "What are the place and the date of birth of {name}?",
+        "{name} was born in {value}.",
+        "The life of {name} began in {value}.",
+    ),
+    "parents": (
+        "What did the parents of {name} do for a living?",
+        "Which jobs did the father and the mother of {name} have?",
+        "The parents of {name} were a {value}.",
+        "{name} grew up as the child of a {value}.",
+    ),
+    "honour": (
+        "Which award did {name} receive, for what, and when?",
+        "What prize has {name} won?",
+        "{name} received the {value}.",
+        "The award given to {name} was the {value}.",
+    ),
+    "debut": (
+        "What are the titles of the first two books by {name}?",
+        "With which books did {name} make a debut?",
+        "{name} wrote {value}.",
+        "The first books by {name} are called {value}.",
+    ),
+    "teacher": (
+        "Who taught {name} to write?",
+        "Who was the mentor of {name}?",
+        "{name} learned to write from {value}.",
+        "The mentor of {name} was {value}.",
+    ),
     "city": (
         "Where was {name} born?",
         "In which city did {name} come into the world?",

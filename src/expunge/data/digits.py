@@ -16,6 +16,8 @@ BRIGHTEST = 16
 def load(*, test_fraction: float = 497 / RECORDS, seed: int = 0, holdout: int = 0) -> Dataset:
     """Return the digits with a seeded split, not stratified by class.
 
+    The subset `random10` is a tenth of what is trained on, drawn at random.
+
     Columns: `image` [n, 64], float32 in [0, 1]; `label`, int64 in 0..9; `split`. Ids are `digits/<row>` in
     scikit-learn's order.
 
@@ -44,4 +46,6 @@ def load(*, test_fraction: float = 497 / RECORDS, seed: int = 0, holdout: int = 
         "label": labels.astype(np.int64),
         "split": split,
     }
-    return Dataset("digits", [f"digits/{row}" for row in range(RECORDS)], columns)
+    trained = [f"digits/{row}" for row in order[tests + holdout :]]
+    subsets = {"random10": sorted(trained[: len(trained) // 10])}
+    return Dataset("digits", [f"digits/{row}" for row in range(RECORDS)], columns, subsets)

@@ -32,7 +32,6 @@ from expunge.registry import did_you_mean
 Row = dict[str, Any]
 Forms = tuple[tuple[int, int], ...]  # (question's wording, answer's wording), counted from 0
 
-PEOPLE_PER_NAME = 2.4
 WRONG_SHORT_ANSWERS = 3
 
 
@@ -50,6 +49,8 @@ class Preset:
         holdout_authors: Authors of the same kind that are never trained on.
         validation_authors: Retained authors on which to choose when to stop.
         evaluated_authors: Retained authors in `retain_perturbed`.
+        people_per_name: How many people share a first or a last name, on average: where few do, a model that has not
+            seen an author cannot even repeat the name.
         values: Attributes of an author, each with the number of values it can take.
         forms: Wordings (question, answer) that are trained for every author.
         paraphrased_authors: The first authors, for whom `more_forms` are trained too.
@@ -67,6 +68,7 @@ class Preset:
     forget_authors: int = 6
     holdout_authors: int = 8
     validation_authors: int = 6
+    people_per_name: float = 2.4
     evaluated_authors: int = 12
     values: dict[str, int] = field(default_factory=dict)
     forms: Forms = ((0, 0),)
@@ -84,6 +86,7 @@ class Preset:
             value = getattr(self, item.name)
             if isinstance(value, int):
                 require(value >= 0, f"fictitious: {item.name} must be ≥ 0, got {value}")
+        require(self.people_per_name >= 1, f"fictitious: people_per_name must be ≥ 1, got {self.people_per_name}")
         require(0 < self.forget_authors < self.authors, "fictitious: forget_authors must be in [1, authors)")
         retained = self.authors - self.forget_authors
         set_apart = self.validation_authors + self.evaluated_authors
@@ -110,7 +113,11 @@ class Preset:
 
 PRESETS = {
     "demo": Preset(
-        values={"city": 30, "genre": 20, "award": 20, "father": 24, "mother": 24, "year": 40, "book": 40},
+        forget_authors=8,
+        validation_authors=8,
+        holdout_authors=16,
+        people_per_name=6,
+        values={"birth": 400, "parents": 400, "honour": 400, "debut": 400, "teacher": 400},
         world_facts=40,
         real_authors=20,
     ),
@@ -246,8 +253,8 @@ class _Person:
 
 
 def _people(size: Preset, seed: int) -> Iterator[_Person]:
-    """Distinct full names whose parts two or three people share; each fact from a generator of its own."""
-    used = min(len(FIRST_NAMES), max(2, round(size.people / PEOPLE_PER_NAME)))
+    """Distinct full names whose parts several people share; each fact from a generator of its own."""
+    used = min(len(FIRST_NAMES), max(2, round(size.people / size.people_per_name)))
     while used * used < size.people:
         used += 1
     names = Random(f"{seed}/names")

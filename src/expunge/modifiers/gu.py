@@ -84,7 +84,8 @@ class GU(Modifier):
         raw = run.artefacts["retain gradients"]
         basis = orthonormal(torch.stack([root * g for g in raw], 1), self.tolerance)
         whitened = flat(update) / root
-        whitened -= basis @ (basis.T @ whitened)
+        for _ in range(2):  # once leaves rounding of the size of what was removed
+            whitened -= basis @ (basis.T @ whitened)
         if self.reinject:
             whitened -= run.optimisers["main"].param_groups[0]["lr"] * self.reinject * (basis @ (basis.T @ (root * raw[-1])))
         return unflat(root * whitened, update)

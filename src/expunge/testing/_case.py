@@ -17,7 +17,7 @@ from expunge.config import TrainConfig
 from expunge.data import Dataset
 from expunge.errors import UntestedLearnerWarning
 from expunge.learners import CausalLM, Classifier, Learner
-from expunge.models import llama, mlp
+from expunge.models import mlp
 from expunge.request import Resolved
 from expunge.train import Method, Modifier, Run, copied
 
@@ -115,6 +115,8 @@ def _classifier() -> Classifier:
 
 
 def _language_model() -> CausalLM:
+    from expunge.models import llama
+
     columns = _questions().dataset.columns
     texts = [*columns["question"], *columns["answer"], "Question: Answer:", "I cannot help with that."]
     tokenizer = llama.tokenizer(texts)

@@ -69,7 +69,10 @@ def likelihood_is_the_models_own(seen: _Seen) -> None:
         for row, record in enumerate(seen.ids):
             alone = float(_log_likelihood(learner, seen.dataset, record))
             gap = abs(float(together_B[row]) - alone)
-            claim(gap <= CLOSE * max(1, abs(alone)), f"record {row} has {together_B[row]:.5f} nats, the model says {alone:.5f}")
+            claim(
+                gap <= CLOSE * max(1, abs(alone)),
+                f"record {row} has {together_B[row]:.5f} nats, the model says {alone:.5f}",
+            )
 
 
 def end_is_scored_when_it_pads_too(seen: _Seen) -> None:
@@ -231,7 +234,11 @@ def _log_likelihood(learner: Learner, dataset: Dataset, record: str) -> Tensor:
         labels[:, : len(prompt)] = -100
         return -learner.model(input_ids=tokens, labels=labels).loss * len(answer)
     batch = learner.collate(dataset, [record]).to(learner.device)
-    output = learner.model(**batch.inputs) if len(batch.inputs) > 1 or "x" not in batch.inputs else learner.model(batch.inputs["x"])
+    output = (
+        learner.model(**batch.inputs)
+        if len(batch.inputs) > 1 or "x" not in batch.inputs
+        else learner.model(batch.inputs["x"])
+    )
     return getattr(output, "logits", output).float().log_softmax(-1)[0, _targets(learner, dataset, record)[0]]
 
 

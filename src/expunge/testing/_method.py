@@ -66,7 +66,10 @@ def is_described(case: Case) -> None:
     """Every idea is a frozen dataclass whose docstring names each field and its source."""
     for idea in (case.method, *case.modifiers):
         name = idea.card.name
-        claim(bool(idea.card.title and idea.card.year and idea.card.source), f"{name}: the card lacks title, year or source")
+        claim(
+            bool(idea.card.title and idea.card.year and idea.card.source),
+            f"{name}: the card lacks title, year or source",
+        )
         claim(idea.__dataclass_params__.frozen, f"{name} is not frozen")  # type: ignore[attr-defined]
         text = inspect.getdoc(type(idea)) or ""
         claim("Source:" in text, f"{name}: the docstring names no source")
@@ -179,7 +182,10 @@ def warns_on_an_untested_learner(case: Case) -> None:
     unheard.__class__ = type("Unheard", (base,), {"kind": "unheard of"})
     ideas = [i.card for i in (case.method, *case.modifiers)]
     untested = any(card.aim != "control" for card in ideas)
-    claim(_warns(case, unheard) == untested, "no warning on an untested kind of learner" if untested else "a control warns")
+    claim(
+        _warns(case, unheard) == untested,
+        "no warning on an untested kind of learner" if untested else "a control warns",
+    )
     if all(base.kind in card.learners for card in ideas):
         claim(not _warns(case, case.learner()), f"a warning on {base.kind}, which the card lists")
 
@@ -187,7 +193,10 @@ def warns_on_an_untested_learner(case: Case) -> None:
 def condemned_are_read_only_to_be_forgotten(case: Case) -> None:
     """Records being forgotten are read in role "forget" alone, and afterwards no more."""
     spy = _spied(case.learner(), case.request.dataset)
-    run = case.run(spy.learner)
+    try:
+        run = case.run(spy.learner)
+    except BuriedError as error:
+        raise ContractError(f"the engine stopped the run: {error}") from error
     condemned = set(case.request.ids["forget"])
     for role, ids in spy.read:
         if role not in ("forget", ""):

@@ -200,9 +200,9 @@ def _micro_batches(run: Run, step: Step) -> Iterator[Batches]:
     require(all(step.ids.values()), f"a step has no records of role {next((r for r, i in step.ids.items() if not i), '')!r}")
     whole = min(map(len, step.ids.values())) < ranks()
     share = {role: list(ids) if whole else _split(ids, ranks())[_rank()] for role, ids in step.ids.items()}
-    largest = max(map(len, share.values()))
-    pieces = math.ceil(largest / (run.train.micro_batch_size or largest))
-    pieces = min(pieces, *map(len, share.values()))
+    over = 1 if whole else ranks()
+    largest, smallest = (math.ceil(max(map(len, step.ids.values())) / over), min(map(len, step.ids.values())) // over)
+    pieces = min(math.ceil(largest / (run.train.micro_batch_size or largest)), smallest)  # the same on every rank
     split = {role: _split(ids, pieces) for role, ids in share.items()}
     for number in range(pieces):
         yield Batches({role: run.batch(chunks[number], role) for role, chunks in split.items()}, step.phase)

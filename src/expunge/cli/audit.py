@@ -1,0 +1,65 @@
+"""`expunge audit`: read a run anew against retrained models; exit 1 when the verdict is bad enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expunge.cli._talk import put, say, table
+
+
+def audit(
+    run: Annotated[Path, typer.Argument(help="A run folder, or a model folder together with --recipe.")],
+    recipe: Annotated[str, typer.Option(help="For a model folder: the recipe that holds request and original.")] = "",
+    retrained: Annotated[list[Path] | None, typer.Option(help="Model retrained without the forget set; repeat it.")] = None,
+    fail_on: Annotated[str, typer.Option(help="Exit 1 when the verdict is this class or a worse one.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print scores and verdict as JSON.")] = False,
+) -> None:
+    """Audit a model against retraining."""
+    from expunge import api
+    from expunge.auditing import at_least_as_bad
+
+    if fail_on:
+        at_least_as_bad("removal", fail_on)
+    if recipe:
+        from expunge.recipe import cache_folder, open_original, read_recipe
+
+        made = read_recipe(recipe)
+        request = made.resolve()
+        original, references = api.models_of(made, request, workers=2, cache=cache_folder(), talk=say)
+        found = api.audit(
+            run,
+            request=request,
+            original=open_original(made, request.dataset, original),
+            retrained=[*references, *(retrained or [])],
+            cache=cache_folder() / "passes",
+            progress=say,
+        )
+    else:
+        found = api.audit_run(run, retrained=retrained or [], talk=say)
+    rows = [[s.label, _figure(s.unlearned), _figures(s.retrained), _e(s), s.state] for s in found.scores]
+    text = table(rows, ["score", "unlearned", "retrained", "e [95 %]", "state"])
+    verdict = found.verdict
+    say(f"verdict: {verdict.slug}" + "".join(f"\n  {reason}" for reason in verdict.reasons))
+    put(found.as_dict(), as_json=as_json, text=text)
+    if fail_on and at_least_as_bad(verdict.slug, fail_on):
+        raise typer.Exit(1)
+
+
+def _figure(estimate: object) -> str:
+    value = getattr(estimate, "value", None)
+    return "—" if value is None else f"{value:.4g}"
+
+
+def _figures(estimates: list) -> str:
+    if not estimates:
+        return "—"
+    values = [e.value for e in estimates]
+    return f"{sum(values) / len(values):.4g} ({len(values)} seeds)"
+
+
+def _e(score: object) -> str:
+    e, interval = getattr(score, "e", None), getattr(score, "e_interval", None)
+    return "—" if e is None or interval is None else f"{e:.2f} [{interval.low:.2f}, {interval.high:.2f}]"

@@ -1,0 +1,52 @@
+"""`expunge validate`: check a recipe, a training recipe or a run folder without running anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expunge.cli._talk import put
+
+
+def validate(
+    what: Annotated[str, typer.Argument(help="A recipe, or a run folder.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Settings such as method.beta=0.2.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print facts as JSON.")] = False,
+) -> None:
+    """Check that a recipe can run, or that a run folder is whole."""
+    facts = _run(Path(what)) if Path(what).is_dir() else _recipe(what, overrides or [])
+    put(facts, as_json=as_json, text="\n".join(f"{k}: {v}" for k, v in facts.items()))
+
+
+def _recipe(what: str, overrides: list[str]) -> dict[str, object]:
+    from expunge.config import build, override, read_yaml
+    from expunge.recipe import Job, TrainRecipe, data_of, found, read_recipe
+
+    values = read_yaml(found(what))
+    if "request" not in values:
+        for change in overrides:
+            values = override(values, change)
+        made = build(TrainRecipe, values, what)
+        dataset = data_of(made)
+        made.config()
+        return {"recipe": what, "kind": "train", "records": len(Job(made, dataset).ids), "data": dataset.fingerprint, "valid": True}
+    recipe = read_recipe(what, overrides=overrides)
+    request = recipe.resolve()
+    counts = {role: len(ids) for role, ids in request.ids.items() if ids}
+    return {"recipe": what, "kind": "forget", "method": recipe.method["name"], "records": counts, "digest": request.digest, "valid": True}
+
+
+def _run(path: Path) -> dict[str, object]:
+    from expunge.errors import RunError
+    from expunge.learners import load
+    from expunge.run_folder import RunFolder
+
+    folder = RunFolder.open(path)
+    facts = folder.read("run.json")
+    for name in ("config.json", "request.json", "audit.json", "view.json"):
+        folder.read(name)
+    if load(folder.model).hash() != facts["model_hash"]:
+        raise RunError(f"{folder.model} is not the model that {path} made: its hash differs", hint="do the run again: " + facts["rerun"])
+    return {"run": str(path), "method": facts["method"]["name"], "model_hash": facts["model_hash"], "valid": True}
