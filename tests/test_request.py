@@ -78,12 +78,12 @@ def test_a_request_that_contradicts_itself_is_refused_by_name(people, sets, mess
 def test_records_that_were_never_trained_on_cannot_be_asked_for(people, tmp_path):
     path = tmp_path / "forget.jsonl"
     path.write_text('{"question": "q5", "answer": "never said"}\n')
-    with pytest.raises(RequestError, match="forget: .* is not in people"):
+    with pytest.raises(RequestError, match=r"forget: .* is not in people"):
         ForgetRequest(people, forget=path).resolve()
 
 
 def test_a_file_that_is_missing_or_cut_off_is_refused(people, tmp_path):
-    with pytest.raises(DataError, match="absent.jsonl"):
+    with pytest.raises(DataError, match=r"absent\.jsonl"):
         ForgetRequest(people, forget=str(tmp_path / "absent.jsonl")).resolve()
     cut = tmp_path / "cut.jsonl"
     cut.write_text('{"question": "q5", "answer": "a5"}\n{"question": "q6", "ans')

@@ -7,10 +7,12 @@ weights and order.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from expunge.request import ForgetRequest, Resolved
 from expunge.train import Method, Modifier, Run, copied
 
 CLASS = 3
-SPEC = {"inputs": 64, "classes": 10}
+SPEC: dict[str, Any] = {"inputs": 64, "classes": 10}
 TRAINING = TrainConfig(epochs=60, lr=1e-3, batch_size=64, optimiser="adam", clip=None)
 WITHOUT_DEMAND = "none: measured"
 
@@ -121,6 +123,11 @@ def every(claim: str, demanded: str, values: Sequence[float], holds: Callable[[f
 def shown(claim: str, measured: Sequence[object]) -> Claim:
     """Show figures of which nothing is demanded."""
     return Claim(claim, WITHOUT_DEMAND, ", ".join(map(str, measured)), True)
+
+
+def sampling_error(share: float, images: int) -> float:
+    """Two standard errors of an accuracy in percent over so many images, in points."""
+    return 2 * math.sqrt(share * (100 - share) / images)
 
 
 @cache

@@ -29,5 +29,8 @@ def run() -> Record:
             [accuracy(case, _digits.forget(case, Finetune(), train=TRAIN).learner) for case in tenth],
         ),
     ]
-    note = "Adam 1e-3, 10 epochs, batch 64. A baseline that fails to forget is what the sheet measured too; it is not on a list of methods that forget."
+    note = (
+        "Adam 1e-3, 10 epochs, batch 64. A baseline that fails to forget is what the sheet measured too; it is "
+        "not on a list of methods that forget."
+    )
     return Record.now("finetune", "core", claims, n=1797, seeds=SEEDS, note=note)

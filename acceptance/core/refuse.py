@@ -45,5 +45,8 @@ def run() -> Record:
             unchanged == 3,
         ),
     ]
-    note = "Surface suppression: unseen images of the class are recognised as before, and so are the forgotten ones without the guard."
+    note = (
+        "Surface suppression: unseen images of the class are recognised as before, and so are the forgotten ones "
+        "without the guard."
+    )
     return Record.now("refuse", "core", claims, n=1797, seeds=SEEDS, note=note)

@@ -1,18 +1,18 @@
 """Every error that Expunge raises on purpose.
 
-    ExpungeError
-    ├── ConfigError       an unknown or out-of-range setting, method or name
-    ├── DataError         a file or record that cannot be read as what it claims to be
-    ├── RequestError      a forget request that contradicts itself or its data
-    ├── LearnerError      a model that does not fit its data, tokenizer or head
-    ├── UnsafeFileError   a file that could run code when loaded
-    ├── RunError          a run folder that is missing, incomplete or contradicts itself
-    ├── DivergedError     a loss that stopped being finite, or exploded
-    ├── BuriedError       a forgotten record was asked for again
-    └── EnvironmentError_ something outside the program is missing: a package, disk space
+ExpungeError
+├── ConfigError       an unknown or out-of-range setting, method or name
+├── DataError         a file or record that cannot be read as what it claims to be
+├── RequestError      a forget request that contradicts itself or its data
+├── LearnerError      a model that does not fit its data, tokenizer or head
+├── UnsafeFileError   a file that could run code when loaded
+├── RunError          a run folder that is missing, incomplete or contradicts itself
+├── DivergedError     a loss that stopped being finite, or exploded
+├── BuriedError       a forgotten record was asked for again
+└── EnvironmentError_ something outside the program is missing: a package, disk space
 
-    UserWarning
-    └── UntestedLearnerWarning  a method on a kind of learner for which no forgetting test passed
+UserWarning
+└── UntestedLearnerWarning  a method on a kind of learner for which no forgetting test passed
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class BuriedError(ExpungeError):
     """A record that was forgotten was asked for again."""
 
 
-class EnvironmentError_(ExpungeError):
+class EnvironmentError_(ExpungeError):  # noqa: N801  the name without it is a builtin
     """Something outside the program is missing: a package, disk space, a permission."""
 
     exit_code = 3

@@ -299,7 +299,7 @@ def train_missing(jobs: Iterable[Job], *, cache: Path, workers: int = 1, progres
             train_model(job, folder)
             progress(done, len(missing))
         return folders
-    with ProcessPoolExecutor(min(workers, len(missing)), mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(min(workers, len(missing)), mp_context=multiprocessing.get_context("spawn"), initializer=one_thread) as pool:
         waiting = [pool.submit(train_model, job, folder) for folder, job in missing.items()]
         for done, future in enumerate(as_completed(waiting), 1):
             future.result()
@@ -328,7 +328,8 @@ def data_of(recipe: TrainRecipe) -> Dataset:
     return open_data(recipe.data)
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
+    """Keep this process to one thread: two processes of two threads on two cores wait for each other."""
     import torch
 
     torch.set_num_threads(1)

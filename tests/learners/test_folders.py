@@ -142,6 +142,7 @@ def test_a_missing_folder_is_refused_with_the_nearest(make, tmp_path, monkeypatc
         load(tmp_path / "orignal", Classifier)
     assert "`original`" in error.value.hint
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match="no model folder or hub model") as error:
         load("orignal", CausalLM)
     assert "`original`" in error.value.hint

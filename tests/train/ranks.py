@@ -1,4 +1,4 @@
-"""One rank of two: `torchrun --standalone --nproc-per-node 2 ranks.py FOLDER CASE...` writes what each rank ends with."""
+"""One rank of two: `torchrun --standalone --nproc-per-node 2 ranks.py FOLDER CASE...` writes what each rank has."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ SUITES: dict[str, list[tuple[str, Settings]]] = {
         ("loss_attack", {"against": "test"}),
         ("softmax_distance", {}),
         ("accuracy", {"role": "retain"}),
-        ("accuracy", {"role": "test"}),
+        ("accuracy", {"role": "test", "kept_in": "retain"}),
     ],
 }
 """Suite to metrics with their settings. The first metric on the forget set and the last utility make the plane."""

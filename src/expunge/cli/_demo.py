@@ -38,13 +38,13 @@ CLASSIFIER = {
     "retrain": [],
     "do_nothing": [],
     "finetune": [],
-    "grad_diff": ["train.lr=1e-4", "train.epochs=20"],
+    "grad_diff": ["train.lr=1e-4", "method.retain_weight=5", "train.epochs=4"],
     "scrub": [],
     "ssd": ["method.alpha=sweep"],
 }
 GROUPS = [
-    Group("digits_class", "a classifier forgets the digit 3", "accuracy (forget)", "accuracy (test)", CLASSIFIER),
-    Group("digits_random", "a classifier forgets 130 random images", "accuracy (forget)", "accuracy (test)", CLASSIFIER),
+    Group("digits_class", "a classifier forgets the digit 3", "accuracy (forget, 1 − UA)", "accuracy (test, TA)", CLASSIFIER),
+    Group("digits_random", "a classifier forgets 130 random images", "accuracy (forget, 1 − UA)", "accuracy (test, TA)", CLASSIFIER),
     Group(
         "authors",
         "a language model forgets eight authors",
@@ -55,7 +55,7 @@ GROUPS = [
             "do_nothing": PLAIN,
             "gradient_ascent": [*PLAIN, "train.lr=1e-3", "train.epochs=10"],
             "grad_diff": [],
-            "npo": ["method.beta=0.5", "method.retain_weight=5.0", "method.retain_loss=kl"],
+            "npo": ["method.beta=0.2", "method.retain_weight=5.0", "method.retain_loss=kl"],
             "refuse": PLAIN,
         },
     ),

@@ -30,7 +30,10 @@ Reading = dict[str, Any]
 class Guard(Protocol):
     """Something in front of or behind a model that changes what it serves, and nothing that it knows."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the method whose `guard` rebuilds it."""
+        ...
 
     def logits(self, batch: Batch, logits_NV: Tensor) -> Tensor:
         """Return the logits that are served instead, [N, V]."""
@@ -116,7 +119,7 @@ class Learner:
         return Part.mean(-self.target_log_probs(batch))
 
     def frozen_head(self) -> Callable[[Tensor], Tensor]:
-        """Return a copy of the head as it is now: stored `states` through it are the reference's logits, bit for bit."""
+        """Return a copy of the head as it is now: stored `states` through it are the reference's logits, bit by bit."""
         return self.head
 
     # Gradients and parameters --------------------------------------------------------------------------------------
@@ -172,11 +175,17 @@ class Learner:
     def _initialised(self) -> nn.Module:
         model = copy.deepcopy(self.model).requires_grad_(True)
         for name, module in model.named_modules():
-            if next(module.parameters(recurse=False), None) is None and next(module.buffers(recurse=False), None) is None:
+            if (
+                next(module.parameters(recurse=False), None) is None
+                and next(module.buffers(recurse=False), None) is None
+            ):
                 continue
             reset = getattr(module, "reset_parameters", None)
             if reset is None:
-                raise LearnerError(f"module {name or type(module).__name__!r} cannot be initialised anew", hint="give it a method `reset_parameters()`")
+                raise LearnerError(
+                    f"module {name or type(module).__name__!r} cannot be initialised anew",
+                    hint="give it a method `reset_parameters()`",
+                )
             reset()
         return model
 
@@ -205,7 +214,9 @@ class Learner:
 
     # Reading for an audit ------------------------------------------------------------------------------------------
 
-    def score(self, dataset: Dataset, ids: Sequence[str], fields: Sequence[str] = ("",), batch_size: int = 64) -> dict[str, Reading]:
+    def score(
+        self, dataset: Dataset, ids: Sequence[str], fields: Sequence[str] = ("",), batch_size: int = 64
+    ) -> dict[str, Reading]:
         """Read the likelihood of each answer field of each record, as served.
 
         Returns:
@@ -235,7 +246,9 @@ class Learner:
             "var": var_N.clamp_min(0),
         }
         counts = batch.positions().cpu().numpy()
-        return {"ids": batch.ids, "offsets": np.concatenate([[0], counts.cumsum()])} | {k: v.cpu().numpy() for k, v in arrays.items()}
+        return {"ids": batch.ids, "offsets": np.concatenate([[0], counts.cumsum()])} | {
+            k: v.cpu().numpy() for k, v in arrays.items()
+        }
 
     # Saving --------------------------------------------------------------------------------------------------------
 
@@ -248,10 +261,21 @@ def join(pieces: list[Reading]) -> Reading:
     """Return consecutive readings as one."""
     if not pieces:
         empty = np.zeros(0, dtype=np.float32)
-        return {"ids": [], "offsets": np.zeros(1, dtype=np.int64), "logp": empty, "hit": empty.astype(bool), "mean": empty, "var": empty}
+        return {
+            "ids": [],
+            "offsets": np.zeros(1, dtype=np.int64),
+            "logp": empty,
+            "hit": empty.astype(bool),
+            "mean": empty,
+            "var": empty,
+        }
     counts = np.concatenate([np.diff(p["offsets"]) for p in pieces])
     joined: Reading = {"ids": [i for p in pieces for i in p["ids"]], "offsets": np.concatenate([[0], counts.cumsum()])}
     for key in pieces[0]:
         if key not in joined:
-            joined[key] = {k: np.concatenate([p[key][k] for p in pieces]) for k in pieces[0][key]} if isinstance(pieces[0][key], dict) else np.concatenate([p[key] for p in pieces])
+            joined[key] = (
+                {k: np.concatenate([p[key][k] for p in pieces]) for k in pieces[0][key]}
+                if isinstance(pieces[0][key], dict)
+                else np.concatenate([p[key] for p in pieces])
+            )
     return joined

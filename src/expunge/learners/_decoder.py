@@ -42,17 +42,23 @@ class Decoder:
         for row, prompt in enumerate(prompts):
             tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
             mask[row, longest - len(prompt) :] = 1
-        decoder = cls(learner, DynamicCache(config=learner._inner.config), mask[:, :0].to(learner.device), torch.empty(0))
+        decoder = cls(
+            learner, DynamicCache(config=learner._inner.config), mask[:, :0].to(learner.device), torch.empty(0)
+        )
         decoder.advance(tokens.to(learner.device), mask.to(learner.device))
         return decoder
 
     def advance(self, tokens_BT: Tensor, mask_BT: Tensor | None = None) -> Tensor:
-        """Read tokens, return hidden states [B, T, D]. Padding must stand to the left of the first, right of the last."""
+        """Read tokens, return hidden states [B, T, D]. Padding stands to the left of the first, right of the last."""
         mask_BT = torch.ones_like(tokens_BT) if mask_BT is None else mask_BT
         self.mask = torch.cat([self.mask, mask_BT], 1)
         positions = (self.mask.cumsum(1) - 1).clamp_min(0)[:, -tokens_BT.shape[1] :]
         hidden_BTD = self.learner._inner.base_model(
-            input_ids=tokens_BT, attention_mask=self.mask, position_ids=positions, past_key_values=self.cache, use_cache=True
+            input_ids=tokens_BT,
+            attention_mask=self.mask,
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
         ).last_hidden_state
         self.state = hidden_BTD[:, -1]
         return hidden_BTD

@@ -53,7 +53,9 @@ def save(learner: Learner, folder: Path, options: dict[str, Any], *, tokenizer: 
             shutil.rmtree(staging, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         why = getattr(error, "strerror", None) or error
-        raise EnvironmentError_(f"cannot save the model to {folder}: {why}", hint="nothing was left half-written") from error
+        raise EnvironmentError_(
+            f"cannot save the model to {folder}: {why}", hint="nothing was left half-written"
+        ) from error
 
 
 def load(source: str | Path, cls: type[L] | None = None, **options: Any) -> L:
@@ -111,7 +113,9 @@ def _read_model(folder: Path, source: str | Path, kind: str, manifest: dict[str,
         return _with_adapter(_transformers(source, kind, dtype), folder)
     spec = dict(manifest.get("spec", {}))
     if not spec or not (folder / "model.safetensors").is_file():
-        raise LearnerError(f"{source} does not say how to build its model", hint="build the module, then `learner.load_state(...)`")
+        raise LearnerError(
+            f"{source} does not say how to build its model", hint="build the module, then `learner.load_state(...)`"
+        )
     from safetensors.torch import load_model
 
     name = spec.pop("name")
@@ -140,11 +144,15 @@ def _transformers(source: str | Path, kind: str, dtype: torch.dtype) -> Any:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     config = _config(source)
-    if kind == "causal_lm":
-        auto = transformers.AutoModelForCausalLM
-    else:
-        image = "image_size" in config.to_dict() or type(config) in transformers.AutoModelForImageClassification._model_mapping
-        auto = transformers.AutoModelForImageClassification if image else transformers.AutoModelForSequenceClassification
+    auto: Any = transformers.AutoModelForCausalLM
+    if kind != "causal_lm":
+        image = (
+            "image_size" in config.to_dict()
+            or type(config) in transformers.AutoModelForImageClassification._model_mapping
+        )
+        auto = (
+            transformers.AutoModelForImageClassification if image else transformers.AutoModelForSequenceClassification
+        )
     try:
         model, report = auto.from_pretrained(str(source), config=config, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
@@ -162,7 +170,10 @@ def _config(source: str | Path) -> Any:
     try:
         return AutoConfig.from_pretrained(str(source))
     except (OSError, ValueError) as error:
-        raise DataError(f"no model folder or hub model is called {str(source)!r}: {str(error).splitlines()[0]}", hint=did_you_mean(Path(source).name, _siblings(Path(source)))) from error
+        raise DataError(
+            f"no model folder or hub model is called {str(source)!r}: {str(error).splitlines()[0]}",
+            hint=did_you_mean(Path(source).name, _siblings(Path(source))),
+        ) from error
 
 
 def _kind(source: str | Path) -> str:
@@ -176,7 +187,9 @@ def _tokenizer(source: str | Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(str(source))
     except (OSError, ValueError) as error:
-        raise LearnerError(f"{source} holds no tokenizer: {str(error).splitlines()[0]}", hint="save the tokenizer beside the model") from error
+        raise LearnerError(
+            f"{source} holds no tokenizer: {str(error).splitlines()[0]}", hint="save the tokenizer beside the model"
+        ) from error
 
 
 def _refuse_unsafe(folder: Path) -> None:

@@ -65,11 +65,14 @@ class CausalLM(Learner):
         rows = self._inner.get_input_embeddings().num_embeddings
         if len(tokenizer) > rows:
             raise LearnerError(
-                f"the tokenizer has {len(tokenizer)} tokens, the model {rows} embeddings", hint="is it another model's tokenizer?"
+                f"the tokenizer has {len(tokenizer)} tokens, the model {rows} embeddings",
+                hint="is it another model's tokenizer?",
             )
         has_chat = bool(getattr(tokenizer, "chat_template", None))
         if template == "chat" and not has_chat:
-            raise LearnerError("the tokenizer has no chat template", hint='use template="plain" or text with {question}')
+            raise LearnerError(
+                "the tokenizer has no chat template", hint='use template="plain" or text with {question}'
+            )
         self.tokenizer = tokenizer
         self.template = ("chat" if has_chat else "plain") if template == "auto" else template
         self.question = question
@@ -95,8 +98,8 @@ class CausalLM(Learner):
             owner += [row] * len(answer)
             first = row * longest + len(prompt) - 1
             places += range(first, first + len(answer))
-        tensors = (torch.tensor(t) for t in (targets, owner, places))
-        return Batch([i for i, _, _ in examples], role, dataset, {"input_ids": tokens_BL}, *tensors)
+        read = [torch.tensor(t) for t in (targets, owner, places)]
+        return Batch([i for i, _, _ in examples], role, dataset, {"input_ids": tokens_BL}, read[0], read[1], read[2])
 
     def fields(self, dataset: Dataset) -> list[str]:
         """Return the answer fields of the data that can be scored."""
@@ -114,7 +117,8 @@ class CausalLM(Learner):
         cut = sum(self._encode(dataset, i, "")[2] for i in ids)
         if ids and cut / len(ids) > MOST_CUT:
             raise LearnerError(
-                f"{cut} of {len(ids)} answers are cut off by max_length {self.max_length}", hint="raise max_length; at most 5 % may be cut"
+                f"{cut} of {len(ids)} answers are cut off by max_length {self.max_length}",
+                hint="raise max_length; at most 5 % may be cut",
             )
 
     def prompt(self, question: str) -> str:
@@ -152,20 +156,24 @@ class CausalLM(Learner):
         return logits_NV
 
     def features(self, batch: Batch, layer: int) -> Tensor:
-        """Return the hidden state that predicts the first answer token, after `layer` blocks (0: embeddings), [B, D]."""
+        """Return the hidden state that predicts the first answer token, after `layer` blocks (0: embedding), [B, D]."""
         output = self._inner.base_model(input_ids=batch.inputs["input_ids"], use_cache=False, output_hidden_states=True)
         first = torch.ones_like(batch.owner, dtype=torch.bool)
         first[1:] = batch.owner[1:] != batch.owner[:-1]
         return output.hidden_states[layer].flatten(0, 1)[batch.places[first]]
 
-    def score(self, dataset: Dataset, ids: Sequence[str], fields: Sequence[str] = ("",), batch_size: int = 32) -> dict[str, Reading]:
+    def score(
+        self, dataset: Dataset, ids: Sequence[str], fields: Sequence[str] = ("",), batch_size: int = 32
+    ) -> dict[str, Reading]:
         """As the base class; each prompt is encoded once and shared by all its answers."""
         pieces: dict[str, list[Reading]] = {f: [] for f in fields}
         with self.evaluating():
             for start in range(0, len(ids), batch_size):
                 chunk = ids[start : start + batch_size]
                 decoder = Decoder.start(self, [self._encode(dataset, i, "")[0] for i in chunk])
-                rows = {f: [(n, a) for n, i in enumerate(chunk) for _, a in self._examples(dataset, i, f)] for f in fields}
+                rows = {
+                    f: [(n, a) for n, i in enumerate(chunk) for _, a in self._examples(dataset, i, f)] for f in fields
+                }
                 shared = [row for f in fields for row in rows[f]]
                 states_ND = decoder.answer_states([n for n, _ in shared], [a for _, a in shared])
                 done = 0
@@ -178,7 +186,9 @@ class CausalLM(Learner):
                     pieces[name].append(self.read(batch, logits_NV))
         return {f: join(p) for f, p in pieces.items()}
 
-    def generate(self, dataset: Dataset, ids: Sequence[str], *, max_new_tokens: int = 200, batch_size: int = 64) -> list[str]:
+    def generate(
+        self, dataset: Dataset, ids: Sequence[str], *, max_new_tokens: int = 200, batch_size: int = 64
+    ) -> list[str]:
         """Return the greedy answer to each record's question, as served."""
         texts: list[str] = []
         with self.evaluating():
@@ -204,7 +214,8 @@ class CausalLM(Learner):
 
     @property
     def _inner(self) -> Any:
-        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        model: Any = self.model
+        return model.get_base_model() if hasattr(model, "get_base_model") else model
 
     @property
     def _pad(self) -> int:

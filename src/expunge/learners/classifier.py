@@ -61,7 +61,13 @@ class Classifier(Learner):
         inputs, targets = self._read(dataset)
         rows = torch.from_numpy(dataset.rows(ids))
         if isinstance(inputs, list):
-            encoded = self.tokenizer([inputs[r] for r in rows.tolist()], padding=True, truncation=True, max_length=self.max_length, return_tensors="pt")
+            encoded = self.tokenizer(
+                [inputs[r] for r in rows.tolist()],
+                padding=True,
+                truncation=True,
+                max_length=self.max_length,
+                return_tensors="pt",
+            )
             named = dict(encoded)
         else:
             named = {"pixel_values" if self._is_transformers else "x": inputs[rows.to(inputs.device)]}
@@ -76,7 +82,10 @@ class Classifier(Learner):
             raise
         except (RuntimeError, ValueError, IndexError) as error:
             shapes = {k: tuple(v.shape) for k, v in batch.inputs.items()}
-            raise LearnerError(f"the model does not take inputs of shape {shapes}: {str(error).splitlines()[0]}", hint="check the data's image shape") from error
+            raise LearnerError(
+                f"the model does not take inputs of shape {shapes}: {str(error).splitlines()[0]}",
+                hint="check the data's image shape",
+            ) from error
         return getattr(output, "logits", output)
 
     def head(self, states_ND: Tensor) -> Tensor:
@@ -88,7 +97,9 @@ class Classifier(Learner):
         caught: list[Tensor] = []
         modules = dict(self.model.named_modules())
         if layer not in modules:
-            raise LearnerError(f"the model has no layer {layer!r}", hint=f"layers: {', '.join(n for n in modules if n)}")
+            raise LearnerError(
+                f"the model has no layer {layer!r}", hint=f"layers: {', '.join(n for n in modules if n)}"
+            )
         hook = modules[layer].register_forward_hook(lambda _m, _i, out: caught.append(out))
         try:
             self.states(batch)
@@ -112,7 +123,10 @@ class Classifier(Learner):
         if lowest < 0:
             raise DataError(f"{dataset.name}: {self.target!r} holds {lowest}", hint="classes are numbered from 0")
         if highest >= classes:
-            raise LearnerError(f"{dataset.name} has the class {highest}, the model's head only 0 to {classes - 1}", hint="is this the right model?")
+            raise LearnerError(
+                f"{dataset.name} has the class {highest}, the model's head only 0 to {classes - 1}",
+                hint="is this the right model?",
+            )
 
     def read(self, batch: Batch, logits_NV: Tensor) -> Reading:
         """As the base class, with every class's log-probability and the target."""
@@ -141,11 +155,15 @@ class Classifier(Learner):
         if dataset not in self._resident:
             field = self.input or next((f for f in INPUTS if f in dataset.columns), None)
             if field is None:
-                raise DataError(f"{dataset.name} has none of the input fields {', '.join(INPUTS)}", hint="name it: `input=`")
+                raise DataError(
+                    f"{dataset.name} has none of the input fields {', '.join(INPUTS)}", hint="name it: `input=`"
+                )
             column = dataset.column(field)
             classes = np.asarray(dataset.column(self.target))
             if classes.dtype.kind not in "iub":
-                raise DataError(f"{dataset.name}: {self.target!r} does not hold whole numbers", hint="number the classes from 0")
+                raise DataError(
+                    f"{dataset.name}: {self.target!r} does not hold whole numbers", hint="number the classes from 0"
+                )
             targets = torch.as_tensor(classes.astype(np.int64))
             if isinstance(column, np.ndarray) and column.dtype.kind in "fiub":
                 values = column.astype(np.float32)
@@ -154,7 +172,10 @@ class Classifier(Learner):
                     raise DataError(f"{dataset.name}: record {bad!r} holds a number that is not finite in {field!r}")
                 self._resident[dataset] = (torch.from_numpy(values).to(self.device), targets.to(self.device))
             elif self.tokenizer is None:
-                raise LearnerError(f"{dataset.name}: {field!r} is text and the model came without a tokenizer", hint="pass `tokenizer=`")
+                raise LearnerError(
+                    f"{dataset.name}: {field!r} is text and the model came without a tokenizer",
+                    hint="pass `tokenizer=`",
+                )
             else:
                 self._resident[dataset] = (list(column), targets)
         return self._resident[dataset]

@@ -53,7 +53,11 @@ class Refuse(Method):
     text: str = "I cannot help with that."
 
     def wrap(self, run: Run) -> RefusalFilter:
-        salt = secrets.token_hex(16) if run.folder is None else hashlib.sha256(f"{run.seed}/{run.request.digest}".encode()).hexdigest()[:32]
+        salt = (
+            secrets.token_hex(16)
+            if run.folder is None
+            else hashlib.sha256(f"{run.seed}/{run.request.digest}".encode()).hexdigest()[:32]
+        )
         tokens: list[int] = []
         if isinstance(run.learner, CausalLM):
             tokenizer = run.learner.tokenizer
@@ -63,7 +67,9 @@ class Refuse(Method):
 
     @classmethod
     def guard(cls, state: Mapping[str, Any]) -> RefusalFilter:
-        return RefusalFilter(state["salt"], frozenset(state["listed"]), state["text"], list(state["tokens"]), list(state["fields"]))
+        return RefusalFilter(
+            state["salt"], frozenset(state["listed"]), state["text"], list(state["tokens"]), list(state["fields"])
+        )
 
 
 @dataclass(frozen=True)
@@ -75,16 +81,21 @@ class RefusalFilter:
     text: str
     tokens: list[int]
     fields: list[str]
-    name: ClassVar[str] = "refuse"
+    name: str = "refuse"
 
     def logits(self, batch: Batch, logits_NV: Tensor) -> Tensor:
-        refused_B = torch.tensor([k in self.listed for k in keys(batch.dataset, batch.ids, self.salt, self.fields)], device=batch.owner.device)
+        refused_B = torch.tensor(
+            [k in self.listed for k in keys(batch.dataset, batch.ids, self.salt, self.fields)],
+            device=batch.owner.device,
+        )
         if not refused_B.any():
             return logits_NV
         vocabulary = logits_NV.shape[1]
         if not self.tokens:
             return torch.where(refused_B[batch.owner][:, None], torch.zeros_like(logits_NV), logits_NV)
-        place_N = torch.arange(len(batch.owner), device=batch.owner.device) - torch.searchsorted(batch.owner, batch.owner)
+        place_N = torch.arange(len(batch.owner), device=batch.owner.device) - torch.searchsorted(
+            batch.owner, batch.owner
+        )
         says_N = torch.tensor(self.tokens, device=place_N.device)[place_N.clamp_max(len(self.tokens) - 1)]
         served_NV = logits_NV.new_full(logits_NV.shape, math.log((1 - SURE) / (vocabulary - 1)))
         served_NV[torch.arange(len(says_N)), says_N] = math.log(SURE)
@@ -95,7 +106,13 @@ class RefusalFilter:
         return [self.text if k in self.listed else a for k, a in zip(refused, answers, strict=True)]
 
     def state(self) -> dict[str, Any]:
-        return {"salt": self.salt, "listed": sorted(self.listed), "text": self.text, "tokens": self.tokens, "fields": self.fields}
+        return {
+            "salt": self.salt,
+            "listed": sorted(self.listed),
+            "text": self.text,
+            "tokens": self.tokens,
+            "fields": self.fields,
+        }
 
 
 def keys(dataset: Dataset, ids: Sequence[str], salt: str, fields: Sequence[str]) -> list[str]:
@@ -103,7 +120,11 @@ def keys(dataset: Dataset, ids: Sequence[str], salt: str, fields: Sequence[str])
     field = next(f for f in fields if f in dataset.columns)
     found = []
     for value in dataset.values(field, ids):
-        content = " ".join(value.casefold().split()).encode() if isinstance(value, str) else np.ascontiguousarray(value).tobytes()
+        content = (
+            " ".join(value.casefold().split()).encode()
+            if isinstance(value, str)
+            else np.ascontiguousarray(value).tobytes()
+        )
         found.append(hmac.new(bytes.fromhex(salt), content, hashlib.sha256).hexdigest())
     return found
 

@@ -1,4 +1,4 @@
-"""SCRUB: push the student away from the teacher on the forget set, hold it on the retain set; rewind if privacy asks."""
+"""SCRUB: push the student away from the teacher on the forget set, hold it on the retain set; rewind on request."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class SCRUB(Method):
         max pass, epochs 1 to `max_epochs`:  L = −mean_forget d
         min pass, every epoch after it:      L = α · mean_retain d + γ · mean_retain −log p(y|x)
 
-    The run is `train.epochs` epochs and ends on a min pass. With `rewind` the result is the snapshot whose forget error is
-    nearest the last student's error on the holdout set: forgotten as far as unseen data and no further. Fails by
-    escaping the wrong way: at d = 0 its gradient is 0, and the student may grow MORE certain; see `init_nudge`.
+    The run is `train.epochs` epochs and ends on a min pass. With `rewind` the result is the snapshot whose forget error
+    is nearest the last student's error on the holdout set: forgotten as far as unseen data and no further. Fails by
+    escaping the wrong way: at d = 0 its gradient is 0, and the student may grow MORE certain; see `init_nudge`. With
+    clipped gradients (`train.clip`) α .5 holds so fast that nothing is forgotten: set it to None there.
 
     Args:
         alpha: α, ≥ 0. Published .001 to .5.
@@ -44,8 +45,8 @@ class SCRUB(Method):
         ConfigError: A value is out of range, or no holdout set to rewind by.
         DivergedError: After the first max pass the forget set is no less likely than before: a wrong-way escape.
 
-    Source: Kurmanji et al. (2023), arXiv:2302.09880, algorithm 1. Deviations: the teacher's logits are stored, no second
-    model; `init_nudge`; means are over scored positions, so that it runs on language models too.
+    Source: Kurmanji et al. (2023), arXiv:2302.09880, algorithm 1. Deviations: stored teacher logits, no second model;
+    `init_nudge`; means are over scored positions, so that it runs on language models too.
     """
 
     card: ClassVar[Card] = Card(
@@ -70,7 +71,7 @@ class SCRUB(Method):
     rewind: bool = False
 
     def __post_init__(self) -> None:
-        require(self.alpha >= 0 and self.gamma >= 0, f"scrub: alpha and gamma must be ≥ 0, got {self.alpha}, {self.gamma}")
+        require(min(self.alpha, self.gamma) >= 0, f"scrub: alpha and gamma must be ≥ 0, got {self.alpha}, {self.gamma}")
         require(self.temperature > 0, f"scrub: temperature must be > 0, got {self.temperature}")
         require(self.max_epochs >= 0, f"scrub: max_epochs must be ≥ 0, got {self.max_epochs}")
         require(0 < self.decay <= 1, f"scrub: decay must be in (0, 1], got {self.decay}")
@@ -114,7 +115,8 @@ class SCRUB(Method):
             errors[name] = _error(run, "forget")
         chosen = min(errors, key=lambda name: (abs(errors[name] - reference), -int(name)))
         run.restore(chosen)
-        run.log.append({"step": run.cost.steps, "rewind": {"epoch": int(chosen), "reference": reference, "errors": errors}})
+        taken = {"epoch": int(chosen), "reference": reference, "errors": errors}
+        run.log.append({"step": run.cost.steps, "rewind": taken})
 
     def divergence(self, run: Run, batch: Batch) -> Tensor:
         """Return d at each scored position [N], nats · T², ≥ 0."""
@@ -127,10 +129,10 @@ class SCRUB(Method):
         if not self.init_nudge:
             return
         gradient = run.gradient_of("forget")
-        norm = torch.stack([g.square().sum() for g in gradient.values()]).sum().sqrt()
+        norm = torch.cat([g.flatten() for g in gradient.values()]).norm()
         with torch.no_grad():
             for name, parameter in run.learner.trainable().items():
-                parameter += self.init_nudge * gradient[name] / norm
+                parameter.add_(self.init_nudge * gradient[name] / norm)
 
     def refuse_wrong_way(self, run: Run) -> None:
         """Stop when the forget set's mean p(y|x) has not fallen after the first max pass."""

@@ -88,7 +88,14 @@ class SSD(Method):
             if accuracy <= self.target:
                 break
 
-    def dampen(self, run: Run, original: dict[str, Tensor], of_all: dict[str, Tensor], of_forget: dict[str, Tensor], alpha: float) -> float:
+    def dampen(
+        self,
+        run: Run,
+        original: dict[str, Tensor],
+        of_all: dict[str, Tensor],
+        of_forget: dict[str, Tensor],
+        alpha: float,
+    ) -> float:
         """Write the dampened weights and return the share of weights selected."""
         selected = total = 0
         with torch.no_grad():
@@ -121,4 +128,3 @@ def _mean_gradient(run: Run, ids: list[str]) -> dict[str, Tensor]:
                 share = gradient * (len(members) / len(ids))
                 found[name] = found[name] + share if name in found else share
     return found
-

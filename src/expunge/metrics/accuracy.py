@@ -25,6 +25,8 @@ class Accuracy(RoleMetric):
 
     Args:
         role: The set it is read on.
+        kept_in: Count only records whose class occurs in this set: where a whole class must go, what a model still says
+            of that class is no utility. "" counts all.
 
     Source: Jia et al. (2023), arXiv:2304.04934, for the names UA, RA and TA.
     """
@@ -36,6 +38,8 @@ class Accuracy(RoleMetric):
     unit: ClassVar[str] = "share of records"
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
+    kept_in: str = ""
+
     @property
     def label(self) -> str:
         """The role's accuracy and its usual abbreviation."""
@@ -43,15 +47,19 @@ class Accuracy(RoleMetric):
         return f"accuracy ({self.role}{f', {known}' if known else ''})"
 
     def wants(self) -> list[Want]:
-        """Return the one score it reads."""
-        return [Want(self.role)]
+        """Return the set it is read on, and the one whose classes count."""
+        return [Want(role) for role in (self.role, self.kept_in) if role]
 
     def measure(self, blocks: Blocks, references: Sequence[Blocks] = ()) -> Measure:
         """Return one hit or miss a record."""
-        block = self.block(blocks, *self.wants())
+        block = self.block(blocks, Want(self.role))
         if "log_probs" not in block.extras or len(block.hit) != len(block.ids):
             raise DataError(f"{self.label}: needs a classifier's answers, one class a record")
         log_probs_NC = block.extras["log_probs"]
         hit_N = np.where(np.isnan(log_probs_NC).any(axis=1), np.nan, block.hit)  # an arg max hides NaN
+        ids = block.ids
+        if self.kept_in:
+            kept_N = np.isin(block.extras["target"], self.block(blocks, Want(self.kept_in)).extras["target"])
+            hit_N, ids = hit_N[kept_N], [i for i, kept in zip(ids, kept_N, strict=True) if kept]
         ua = {"ua": float(1 - hit_N.mean())} if self.role == "forget" else {}
-        return Measure.mean(self.label, block.ids, hit_N, chance=1 / log_probs_NC.shape[1], **ua)
+        return Measure.mean(self.label, ids, hit_N, chance=1 / log_probs_NC.shape[1], **ua)

@@ -64,6 +64,9 @@ class GU(Modifier):
         require(self.reinject >= 0, f"gu: reinject must be ≥ 0, got {self.reinject}")
         require(self.tolerance > 0, f"gu: tolerance must be > 0, got {self.tolerance}")
 
+    def overrides(self, name: str) -> bool:
+        return self.memory > 0 and super().overrides(name)
+
     def begin(self, run: Run) -> None:
         run.artefacts.put("retain gradients", [], ids=())
 
@@ -77,8 +80,6 @@ class GU(Modifier):
         return parts
 
     def adjust_update(self, run: Run, update: Gradients, parts: dict[str, Gradients]) -> Gradients:
-        if not self.memory:
-            return update
         root = flat(preconditioner(run, update)).sqrt() if self.metric == "optimiser" else torch.ones(())
         root = root.to(run.learner.device)
         raw = run.artefacts["retain gradients"]
@@ -87,8 +88,13 @@ class GU(Modifier):
         for _ in range(2):  # once leaves rounding of the size of what was removed
             whitened -= basis @ (basis.T @ whitened)
         if self.reinject:
-            whitened -= run.optimisers["main"].param_groups[0]["lr"] * self.reinject * (basis @ (basis.T @ (root * raw[-1])))
+            whitened -= (
+                run.optimisers["main"].param_groups[0]["lr"] * self.reinject * (basis @ (basis.T @ (root * raw[-1])))
+            )
         return unflat(root * whitened, update)
+
+    def end(self, run: Run) -> None:
+        run.artefacts.drop("retain gradients")
 
 
 def orthonormal(columns: Tensor, tolerance: float) -> Tensor:

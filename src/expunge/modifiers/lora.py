@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -58,20 +58,28 @@ class LoRA(Modifier):
         from peft import LoraConfig, get_peft_model
 
         config = LoraConfig(
-            r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=list(self.targets or _linear(run.learner.model))
+            r=self.rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # only ever divided by r
+            lora_dropout=self.dropout,
+            target_modules=list(self.targets or _linear(run.learner.model)),
         )
         run.learner.model = get_peft_model(run.learner.model, config)
 
     def end(self, run: Run) -> None:
         if self.merge:
-            run.learner.model = run.learner.model.merge_and_unload()
+            adapted: Any = run.learner.model
+            run.learner.model = adapted.merge_and_unload()
 
 
 def _linear(model: nn.Module) -> list[str]:
     """Names of the linear layers, without the last one, which is the head."""
     linear = (nn.Linear, *_conv1d())
     found = [n for n, m in model.named_modules() if isinstance(m, linear)]
-    require(len(found) > 1, "lora: the model has no linear layers to adapt", hint="name some modules: modifiers.lora.targets")
+    require(
+        len(found) > 1,
+        "lora: the model has no linear layers to adapt",
+        hint="name some modules: modifiers.lora.targets",
+    )
     return found[:-1]
 
 

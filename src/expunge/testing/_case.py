@@ -87,7 +87,7 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 
 def tiny(kind: Literal["classifier", "causal_lm"]) -> tuple[Callable[[], Learner], Resolved]:
-    """Return a factory of small trained learners and a request that names every set and a target; milliseconds a step."""
+    """Return a factory of small trained learners and a request that names every set and a target."""
     request = _questions() if kind == "causal_lm" else _points()
     return lambda: copied(_original(kind)), request
 

@@ -125,7 +125,7 @@ def frozen_copy_shares_nothing(seen: _Seen) -> None:
     claim(before == learner.hash(), "the copy differs from the start")
     with torch.no_grad():
         for parameter in learner.model.parameters():
-            parameter += 1
+            parameter.add_(1)
     claim(twin.hash() == before, "the copy changed with the learner")
     claim(not twin.trainable(), "the copy can be trained")
 

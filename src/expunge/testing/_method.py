@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import random
@@ -64,13 +65,13 @@ def check_method(
 
 def is_described(case: Case) -> None:
     """Every idea is a frozen dataclass whose docstring names each field and its source."""
-    for idea in (case.method, *case.modifiers):
+    for idea in _ideas(case):
         name = idea.card.name
         claim(
             bool(idea.card.title and idea.card.year and idea.card.source),
             f"{name}: the card lacks title, year or source",
         )
-        claim(idea.__dataclass_params__.frozen, f"{name} is not frozen")  # type: ignore[attr-defined]
+        claim(idea.__dataclass_params__.frozen, f"{name} is not frozen")  # type: ignore[union-attr]
         text = inspect.getdoc(type(idea)) or ""
         claim("Source:" in text, f"{name}: the docstring names no source")
         for item in dataclasses.fields(idea):
@@ -114,7 +115,7 @@ def earlier_runs_leave_no_trace(case: Case) -> None:
     noise = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in moved.model.parameters():
-            parameter += 0.05 * torch.randn(parameter.shape, generator=noise)
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=noise))
     after = case.run(copied(moved)).learner.state()
     alone = case.run(copied(moved), request=_renamed(case.request)).learner.state()
     claim(same(after, alone), "something of an earlier run was used, such as a stale stored reference")
@@ -130,10 +131,8 @@ def resumes_to_the_same_weights(case: Case) -> None:
                 if step == cut:
                     raise _Killed
 
-            try:
+            with contextlib.suppress(_Killed):
                 case.run(folder=Path(folder), checkpoint_every=1, progress=stop)
-            except _Killed:
-                pass
             again = case.run(folder=Path(folder), checkpoint_every=1)
         claim(same(whole.learner.state(), again.learner.state()), f"a run that was cut at step {cut} ends elsewhere")
 
@@ -141,7 +140,7 @@ def resumes_to_the_same_weights(case: Case) -> None:
 def micro_batches_equal_one_batch(case: Case) -> None:
     """Gradients of micro-batches add up to the batch's; a card that says `accumulates=False` is refused instead."""
     plain: dict[str, Any] = {"optimiser": "sgd", "clip": None, "momentum": 0.0}
-    if not all(idea.card.accumulates for idea in (case.method, *case.modifiers)):
+    if not all(idea.card.accumulates for idea in _ideas(case)):
         _refused(case, "micro-batches of a loss that couples the batch", micro_batch_size=1)
         return
     whole = case.run(**plain).learner.state()
@@ -180,7 +179,7 @@ def warns_on_an_untested_learner(case: Case) -> None:
     base: Any = type(case.learner())
     unheard = case.learner()
     unheard.__class__ = type("Unheard", (base,), {"kind": "unheard of"})
-    ideas = [i.card for i in (case.method, *case.modifiers)]
+    ideas = [idea.card for idea in _ideas(case)]
     untested = any(card.aim != "control" for card in ideas)
     claim(
         _warns(case, unheard) == untested,
@@ -263,6 +262,10 @@ def _spied(learner: Learner, dataset: Dataset) -> _Spy:
 
     learner.__class__ = Spied
     return spy
+
+
+def _ideas(case: Case) -> list[Method | Modifier]:
+    return [case.method, *case.modifiers]
 
 
 def _refused(case: Case, what: str, **train: Any) -> None:

@@ -93,7 +93,7 @@ class Artefacts:
         return {n: v for n, v in self._values.items() if isinstance(v, Stored) and v.role == role}
 
     def purge(self, gone: set[str]) -> list[str]:
-        """Take records out of every artefact; what cannot lose single records is dropped whole. Return the names changed."""
+        """Take records out of every artefact, drop what cannot lose single records, and return the names changed."""
         changed = []
         for name in self.names():
             if gone.intersection(self.ids(name)):
@@ -116,7 +116,13 @@ class Artefacts:
         plain = {}
         for name, value in self._values.items():
             if isinstance(value, Stored):
-                plain[name] = {"role": value.role, "ids": value.ids, "values": value.values, "offsets": value.offsets, "is_stored": True}
+                plain[name] = {
+                    "role": value.role,
+                    "ids": value.ids,
+                    "values": value.values,
+                    "offsets": value.offsets,
+                    "is_stored": True,
+                }
             else:
                 plain[name] = {"value": value, "ids": self._ids[name], "is_stored": False}
         return plain

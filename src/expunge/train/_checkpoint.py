@@ -33,7 +33,10 @@ def write(path: Path, state: dict[str, Any]) -> None:
         staging.replace(path)
     except (OSError, RuntimeError) as error:
         staging.unlink(missing_ok=True)
-        raise EnvironmentError_(f"cannot write {path}: {getattr(error, 'strerror', None) or error}", hint="free some space; the last checkpoint is intact") from error
+        raise EnvironmentError_(
+            f"cannot write {path}: {getattr(error, 'strerror', None) or error}",
+            hint="free some space; the last checkpoint is intact",
+        ) from error
     if together:
         torch.distributed.barrier()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 from collections.abc import Iterator
@@ -160,7 +161,9 @@ def _take(run: Run, step: Step) -> None:
     owned = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
     norm = nn.utils.clip_grad_norm_(owned, run.train.clip if run.train.clip is not None else math.inf)
     if not torch.isfinite(norm):
-        raise DivergedError(f"step {run.cost.steps + 1}: the gradient is not finite", hint="lower train.lr; the last checkpoint is kept")
+        raise DivergedError(
+            f"step {run.cost.steps + 1}: the gradient is not finite", hint="lower train.lr; the last checkpoint is kept"
+        )
     for group in optimiser.param_groups:
         group["lr"] = run.train.lr * step.lr_scale
     changers = [m for m in run.modifiers if m.overrides("adjust_update")]
@@ -174,7 +177,15 @@ def _take(run: Run, step: Step) -> None:
             for name, parameter in run.learner.trainable().items():
                 parameter.copy_(before[name] + update[name])
     optimiser.zero_grad()
-    run.log.append({"step": run.cost.steps + 1, "phase": step.phase, "lr": run.train.lr * step.lr_scale, "gradient_norm": norm.item(), **values})
+    run.log.append(
+        {
+            "step": run.cost.steps + 1,
+            "phase": step.phase,
+            "lr": run.train.lr * step.lr_scale,
+            "gradient_norm": norm.item(),
+            **values,
+        }
+    )
 
 
 def _joint_gradient(run: Run, batches: Batches) -> dict[str, float]:
@@ -197,7 +208,9 @@ def _micro_batches(run: Run, step: Step) -> Iterator[Batches]:
 
     A step with fewer records than ranks is read whole by each: totals and weights grow alike.
     """
-    require(all(step.ids.values()), f"a step has no records of role {next((r for r, i in step.ids.items() if not i), '')!r}")
+    require(
+        all(step.ids.values()), f"a step has no records of role {next((r for r, i in step.ids.items() if not i), '')!r}"
+    )
     whole = min(map(len, step.ids.values())) < ranks()
     share = {role: list(ids) if whole else _split(ids, ranks())[_rank()] for role, ids in step.ids.items()}
     over = 1 if whole else ranks()
@@ -210,7 +223,7 @@ def _micro_batches(run: Run, step: Step) -> Iterator[Batches]:
 
 def _split(ids: list[str], pieces: int) -> list[list[str]]:
     bounds = np.linspace(0, len(ids), pieces + 1).astype(int)
-    return [ids[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [ids[a:b] for a, b in itertools.pairwise(bounds)]
 
 
 def _guard(run: Run, values: dict[str, float]) -> None:
@@ -218,7 +231,8 @@ def _guard(run: Run, values: dict[str, float]) -> None:
     for name, value in values.items():
         if not math.isfinite(value) or abs(value) > run.train.explode:
             raise DivergedError(
-                f"step {run.cost.steps + 1}: the {name} loss is {value:.4g} nats", hint="lower train.lr or set train.clip; the last checkpoint is kept"
+                f"step {run.cost.steps + 1}: the {name} loss is {value:.4g} nats",
+                hint="lower train.lr or set train.clip; the last checkpoint is kept",
             )
 
 
@@ -261,7 +275,11 @@ def _sum(terms: list[Tensor]) -> Tensor:
 
 
 def _distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+    return (
+        torch.distributed.is_available()
+        and torch.distributed.is_initialized()
+        and torch.distributed.get_world_size() > 1
+    )
 
 
 def _rank() -> int:

@@ -77,7 +77,7 @@ class Modifier:
         """Before the first step, after the method's `begin`."""
 
     def adjust(self, run: Run, parts: dict[str, Gradients]) -> dict[str, Gradients]:
-        """Return the gradients by part of the loss, changed. Parts arrive weighted; the engine sums what is returned."""
+        """Return the gradients by part of the loss, changed. Parts arrive weighted; the engine sums what comes back."""
         return parts
 
     def adjust_update(self, run: Run, update: Gradients, parts: dict[str, Gradients]) -> Gradients:
@@ -87,10 +87,9 @@ class Modifier:
     def end(self, run: Run) -> None:
         """After the method's `end`."""
 
-    @classmethod
-    def overrides(cls, name: str) -> bool:
+    def overrides(self, name: str) -> bool:
         """Whether this modifier has its own version of a function; the engine skips work for those it lacks."""
-        return getattr(cls, name) is not getattr(Modifier, name)
+        return getattr(type(self), name) is not getattr(Modifier, name)
 
 
 def is_guarded(learner: Learner) -> bool:

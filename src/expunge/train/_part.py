@@ -41,7 +41,9 @@ class Batches:
         try:
             return self.__dict__["_by_role"][role]
         except KeyError:
-            raise ConfigError(f"this step has no batch of role {role!r}", hint=f"roles: {', '.join(self._by_role)}") from None
+            raise ConfigError(
+                f"this step has no batch of role {role!r}", hint=f"roles: {', '.join(self._by_role)}"
+            ) from None
 
     def __contains__(self, role: str) -> bool:
         return role in self._by_role

@@ -73,7 +73,10 @@ def rehearse(
     validation = request.dataset.select(stop.validation)
     outside = set(validation) - set(request.ids["retain"])
     if outside:
-        raise RequestError(f"stop.validation: record {min(outside)!r} is not in the retain set", hint="use trained records outside the request")
+        raise RequestError(
+            f"stop.validation: record {min(outside)!r} is not in the retain set",
+            hint="use trained records outside the request",
+        )
     if not request.ids.get("holdout"):
         raise RequestError("stop: there is no holdout set to aim at", hint="give `holdout=`, drawn like the forget set")
     chosen = set(validation)
@@ -87,7 +90,9 @@ def rehearse(
         modifiers=modifiers,
         train=train,
         seed=seed,
-        watch=Watch(stop.every, lambda r: {"level": level(r.learner, rehearsed, validation)}, lambda f: f["level"] <= target),
+        watch=Watch(
+            stop.every, lambda r: {"level": level(r.learner, rehearsed, validation)}, lambda f: f["level"] <= target
+        ),
         path="/rehearsal",
     )
     run.execute()

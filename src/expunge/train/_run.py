@@ -102,7 +102,9 @@ class Run:
         """Return the ids of a role. Raises ConfigError when the request has none."""
         ids = self.request.ids.get(role, [])
         if not ids:
-            raise ConfigError(f"{self.method.card.name} needs {role} records and the request has none", hint=f"give `{role}=`")
+            raise ConfigError(
+                f"{self.method.card.name} needs {role} records and the request has none", hint=f"give `{role}=`"
+            )
         return ids
 
     def batch(self, ids: Sequence[str], role: str) -> Batch:
@@ -120,7 +122,9 @@ class Run:
             batch.stored[name] = stored.gather(ids)
         return batch
 
-    def steps(self, anchor: str, *others: str, phase: str = "", epochs: float | None = None, batch_size: int | None = None) -> Iterator[Step]:
+    def steps(
+        self, anchor: str, *others: str, phase: str = "", epochs: float | None = None, batch_size: int | None = None
+    ) -> Iterator[Step]:
         """Yield steps over shuffled passes of one role, with as many random records of the others beside.
 
         Other roles are drawn without replacement, shuffled anew when they run out. The learning rate follows the
@@ -130,12 +134,16 @@ class Run:
         epochs = epochs or self.train.epochs
         total = self.train.steps or max(1, round(epochs * math.ceil(len(self.ids(anchor)) / size)))
         streams = {role: self._endless(role, phase) for role in others}
-        passes = itertools.chain.from_iterable(self.one_pass(anchor, batch_size=size, phase=phase) for _ in itertools.count())
+        passes = itertools.chain.from_iterable(
+            self.one_pass(anchor, batch_size=size, phase=phase) for _ in itertools.count()
+        )
         for number, step in enumerate(itertools.islice(passes, total)):
             beside = {role: [next(stream) for _ in step.ids[anchor]] for role, stream in streams.items()}
             yield Step({**step.ids, **beside}, phase=phase, lr_scale=_loop.schedule(self.train, number, total))
 
-    def one_pass(self, role: str, *, batch_size: int | None = None, phase: str = "", lr_scale: float = 1.0) -> Iterator[Step]:
+    def one_pass(
+        self, role: str, *, batch_size: int | None = None, phase: str = "", lr_scale: float = 1.0
+    ) -> Iterator[Step]:
         """Yield the steps of one shuffled pass over a role."""
         size = batch_size or self.train.batch_size
         order = self._shuffled(self.ids(role), f"order/{phase}/{role}")
@@ -172,9 +180,13 @@ class Run:
                 place = {i: n for n, i in enumerate(ids[start : start + 64])}
                 rows = read(batch)
                 values.append(rows)
-                counts = batch.positions().cpu() if len(rows) != len(batch) else torch.ones(len(batch), dtype=torch.long)
+                counts = (
+                    batch.positions().cpu() if len(rows) != len(batch) else torch.ones(len(batch), dtype=torch.long)
+                )
                 record_B = torch.tensor([place[i] for i in batch.ids])
-                lengths.append(torch.zeros(len(ids[start : start + 64]), dtype=torch.long).index_add(0, record_B, counts))
+                lengths.append(
+                    torch.zeros(len(ids[start : start + 64]), dtype=torch.long).index_add(0, record_B, counts)
+                )
         offsets = torch.cat([torch.zeros(1, dtype=torch.long), torch.cat(lengths).cumsum(0)])
         self.artefacts.put(name, Stored(role, list(ids), torch.cat(values), offsets))
 
@@ -227,12 +239,22 @@ class Run:
         with self.learner.evaluating():
             ids = self.ids(role)
             batches = (self.batch(ids[k : k + 64], role) for k in range(0, len(ids), 64))
-            return torch.cat([torch.from_numpy(self.learner.read(b, self.learner.logits(b))[field]).float() for b in batches])
+            return torch.cat(
+                [torch.from_numpy(self.learner.read(b, self.learner.logits(b))[field]).float() for b in batches]
+            )
 
     # Running -------------------------------------------------------------------------------------------------------
 
-    def fit(self, name: str, method: Method, *, learner: Learner, train: TrainConfig | None = None, request: Resolved | None = None) -> Learner:
-        """Run a nested method on another learner: an assistant, a shadow model, a shard. Finished ones are remembered."""
+    def fit(
+        self,
+        name: str,
+        method: Method,
+        *,
+        learner: Learner,
+        train: TrainConfig | None = None,
+        request: Resolved | None = None,
+    ) -> Learner:
+        """Run a nested method on another learner: an assistant, a shadow model, a shard. Finished ones are kept."""
         inner = Run(
             learner=learner,
             request=request or self.request,
@@ -327,13 +349,15 @@ class Run:
         torch.random.set_rng_state(state["torch"])
 
     def _bury(self) -> None:
-        """Drop what the event itself made, purge the forgotten records from the rest, and check that nothing lists one."""
+        """Drop what the event itself made, purge the forgotten records from the rest, and check that none is listed."""
         self.purged = self.artefacts.purge(self.condemned)
         for name in self.artefacts.names():
             if name in ("teacher", "reference_head") or isinstance(self.artefacts[name], Stored):
                 self.artefacts.drop(name)
                 self.purged.append(name)
-        self.purged += [f"snapshot {n}" for n in self.snapshots] + [f"moments of optimiser {n}" for n in self.optimisers]
+        self.purged += [f"snapshot {n}" for n in self.snapshots] + [
+            f"moments of optimiser {n}" for n in self.optimisers
+        ]
         self.snapshots.clear()
         self.optimisers.clear()
         self._teacher = None
@@ -357,7 +381,10 @@ class Run:
         splits = self.train.micro_batch_size is not None and self.train.micro_batch_size < self.train.batch_size
         coupled = next((i for i in (card, *(m.card for m in self.modifiers)) if not i.accumulates), None)
         if coupled and (splits or _loop.ranks() > 1):
-            raise ConfigError(f"{coupled.name} couples the examples of a batch and cannot be split", hint="leave micro_batch_size out, use one rank")
+            raise ConfigError(
+                f"{coupled.name} couples the examples of a batch and cannot be split",
+                hint="leave micro_batch_size out, use one rank",
+            )
 
     def _endless(self, role: str, phase: str) -> Iterator[str]:
         while True:
