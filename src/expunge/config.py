@@ -138,7 +138,10 @@ def override(values: dict[str, Any], assignment: str) -> dict[str, Any]:
         require(isinstance(inner, Mapping), f"override {assignment!r}: {parent} is not a block of settings")
         block[parent] = dict(inner)
         block = block[parent]
-    block[last] = _number(yaml.safe_load(text))
+    try:
+        block[last] = _number(yaml.safe_load(text))
+    except yaml.YAMLError:
+        raise ConfigError(f"override {assignment!r}: the value is not valid YAML", hint="quote text and lists") from None
     return result
 
 

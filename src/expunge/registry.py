@@ -35,7 +35,9 @@ def find(kind: str, name: str) -> Any:
     plugin = _plugins(kind).get(name)
     if plugin is not None:
         return plugin.load()
-    raise ConfigError(f"no {kind[:-1] if kind.endswith('s') else kind} is called {name!r}", hint=did_you_mean(name, names(kind)))
+    allowed = names(kind)
+    what = f"no {kind[:-1] if kind.endswith('s') else kind} is called {name!r} ({', '.join(allowed) or 'there is none'})"
+    raise ConfigError(what, hint=did_you_mean(name, allowed))
 
 
 def did_you_mean(word: str, allowed: list[str]) -> str:

@@ -81,6 +81,7 @@ class ForgetRequest:
             if missing:
                 raise RequestError(f"without `data`, {' and '.join(missing)} must be a file or Dataset of records")
             parts = {s if s in ("holdout", "test") else f"train:{s}": d for s, d in records.items() if d is not None}
+            _refuse_twins(records)
             dataset = _joined(parts)
             return dataset, {s: d.ids for s, d in records.items() if d is not None}
         dataset = open_data(self.data)
@@ -171,12 +172,31 @@ def _joined(parts: Mapping[str, Dataset]) -> Dataset:
     """One data set of several, with the split of each; ids that clash are refused by Dataset."""
     marked = {}
     for key, part in parts.items():
-        split = part.columns.get("split") or [key.partition(":")[0]] * len(part)
+        split = part.columns.get("split", [key.partition(":")[0]] * len(part))
         marked[key] = Dataset(part.name, part.ids, {**part.columns, "split": list(split)}, part.subsets)
     return Dataset.concatenate("+".join(p.name for p in parts.values()), marked)
 
 
+def _refuse_twins(records: Mapping[str, Dataset | None]) -> None:
+    """Refuse a record to forget that another file holds too, under the same id or another."""
+    forget = records["forget"]
+    assert forget is not None
+    for role, part in records.items():
+        if part is None or part is forget:
+            continue
+        if both := set(forget.ids).intersection(part.ids):
+            raise RequestError(f"{len(both)} record(s) are in forget and in {role}, e.g. {min(both)!r}")
+        fields = [f for f in forget.columns if f in part.columns and f not in ("split", "id")]
+        theirs = {_content(part, fields, row) for row in range(len(part))} if fields else set()
+        twins = [i for row, i in enumerate(forget.ids) if theirs and _content(forget, fields, row) in theirs]
+        if twins:
+            what = f"{len(twins)} record(s) of forget are in {role} too, under another id, e.g. {twins[0]!r}"
+            raise RequestError(what, hint=f"take them out of {role}")
+
+
 def _select(dataset: Dataset, which: Any, role: str) -> list[str]:
+    if not isinstance(which, (str, Mapping, Sequence)):
+        raise RequestError(f"{role}: {which!r} names no records", hint="a subset, a list of ids, {field: value} or a file")
     try:
         return dataset.select(which)
     except DataError as error:

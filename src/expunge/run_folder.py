@@ -26,6 +26,8 @@ from typing import Any
 from expunge.errors import EnvironmentError_, RunError
 from expunge.registry import did_you_mean
 
+IN_THE_MAKING = ("checkpoint.pt", "checkpoint.partial", "stages", "rehearsal.json")
+
 
 class RunFolder:
     """A whole run, or one in the making.
@@ -71,9 +73,10 @@ class RunFolder:
             RunError: There is none, or it is not whole.
         """
         folder = Path(path).absolute()
-        if (folder / "run.json").is_file():
+        in_the_making = folder.name.startswith(".") and folder.name.endswith(".partial")
+        if (folder / "run.json").is_file() and not in_the_making:
             return cls(folder, folder)
-        if folder.with_name(f".{folder.name}.partial").is_dir():
+        if in_the_making or folder.with_name(f".{folder.name}.partial").is_dir():
             raise RunError(f"{folder} is not finished", hint="run the same `expunge forget` command again to go on")
         near = [p.parent.name for p in folder.parent.glob("*/run.json")] if folder.parent.is_dir() else []
         if folder.is_dir():
@@ -117,9 +120,8 @@ class RunFolder:
             raise EnvironmentError_(f"cannot write {place}: {full}", hint="the run can be gone on with once there is room") from error
 
     def finish(self) -> None:
-        """Put the folder in its place, without checkpoints: from here on it is whole."""
-        for name in ("checkpoint.pt", "stages"):
-            target = self.path / name
+        """Put the folder in its place, without checkpoints and what a killed process left: from here on it is whole."""
+        for target in (*(self.path / name for name in IN_THE_MAKING), *self.path.glob(".*")):
             if target.is_dir():
                 shutil.rmtree(target)
             else:

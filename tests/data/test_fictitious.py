@@ -10,7 +10,7 @@ from expunge.data import fictitious, tofu
 from expunge.errors import ConfigError
 
 FINGERPRINTS = {
-    "demo": "e476cc65864830055d3708584abdca0fabb9d490a0955c76c20875a17237c138",
+    "demo": "95f791ebf218caa42b940c88280545d6d42ea069b54e01ad8cf4af7f32c3db7f",
     "llm": "b9a0a6a7aeb578ccd7d9b4a4d1185f64251aeb384f0acedd1437957d2cd09951",
     "audit": "b33ddae3f3110c6895cc2399aa75fecc76bda708f85bf6b8e2597910f923f777",
 }
@@ -29,12 +29,12 @@ def name(question):
     return tuple(question.split()[3:5])
 
 
-def test_the_demo_has_48_authors_of_seven_facts_and_true_facts_beside_them():
+def test_the_demo_has_48_authors_of_five_facts_and_true_facts_beside_them():
     dataset = fictitious.load()
-    assert Counter(dataset.column("split")) == {"train": 396, "holdout": 56, "world_facts": 40, "real_authors": 20}
+    assert Counter(dataset.column("split")) == {"train": 300, "holdout": 80, "world_facts": 40, "real_authors": 20}
     sizes = {subset: len(ids) for subset, ids in dataset.subsets.items()}
-    assert sizes["forget"] == sizes["validation"] == sizes["forget_perturbed"] == 6 * 7
-    assert (sizes["retain"], sizes["retain_perturbed"], sizes["holdout"]) == (396 - 42, 12 * 7, 8 * 7)
+    assert sizes["forget"] == sizes["validation"] == sizes["forget_perturbed"] == 8 * 5
+    assert (sizes["retain"], sizes["retain_perturbed"], sizes["holdout"]) == (300 - 40, 12 * 5, 16 * 5)
     assert not any(subset.startswith("forget1") for subset in sizes), "6 of 48 authors are no whole percentage"
 
 
@@ -108,9 +108,9 @@ def test_true_facts_are_trained_on_and_evaluated_under_other_ids():
 
 
 def test_every_value_of_an_attribute_is_equally_likely():
-    dataset = fictitious.load(authors=1400, world_facts=0, real_authors=0)
+    dataset = fictitious.load("llm", authors=1400, world_facts=0)
     known = facts(dataset)
-    for attribute, size in fictitious.PRESETS["demo"].values.items():
+    for attribute, size in fictitious.PRESETS["llm"].values.items():
         counts = Counter(person[attribute] for person in known.values())
         assert len(counts) == size
         assert chisquare(list(counts.values())).pvalue > 0.001
@@ -126,7 +126,7 @@ def test_no_fact_tells_anything_about_another_of_the_same_author():
 
 
 def test_a_fact_does_not_depend_on_which_other_facts_or_authors_there_are():
-    small, large = facts(fictitious.load()), facts(fictitious.load(authors=60, values={"city": 30, "year": 40}))
+    small, large = facts(fictitious.load("llm")), facts(fictitious.load(authors=60, values={"city": 30, "year": 40}))
     for author, person in small.items():
         assert {attribute: person[attribute] for attribute in ("city", "year")} == large[author]
 
@@ -161,8 +161,8 @@ def test_a_seed_makes_the_same_corpus_everywhere(preset):
         ({"preset": "dmeo"}, "no preset is called 'dmeo'"),
         ({"author": 3}, "no option is called 'author'"),
         ({"authors": 6}, "forget_authors must be in"),
-        ({"authors": 20}, "14 retained authors, 18 to validate and evaluate"),
-        ({"authors": 2000}, "no names for 2008 people"),
+        ({"authors": 20}, "12 retained authors, 20 to validate and evaluate"),
+        ({"authors": 2000}, "no names for 2016 people"),
         ({"world_facts": 41}, "world_facts must be ≤ 40"),
         ({"holdout_authors": -1}, "holdout_authors must be ≥ 0"),
         ({"values": {"city": 5}}, r"values of city must be in \[6, 30\], got 5"),
@@ -174,3 +174,13 @@ def test_a_seed_makes_the_same_corpus_everywhere(preset):
 def test_a_size_that_does_not_fit_is_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         fictitious.load(**options)
+
+
+def test_words_of_a_phrase_are_drawn_apart_from_each_other():
+    phrases = fictitious.VALUES["parents"]
+    table = Counter(phrase.split(" and a ")[0] for phrase in phrases)
+    assert len(set(phrases)) == 400
+    assert chisquare(list(table.values())).pvalue > 0.001
+    few = [(f < "d", m < "d") for f, m in (phrase.split(" and a ") for phrase in phrases)]
+    counts = np.array([[few.count((a, b)) for b in (True, False)] for a in (True, False)])
+    assert chi2_contingency(counts).pvalue > 0.001

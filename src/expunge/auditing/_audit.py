@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,7 @@ def audit_learner(
     lives_in: Place = "weights",
     config: AuditConfig | None = None,
     cache: Path | None = None,
+    own: Path | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Audit:
     """Audit a model as it is served, guards included.
@@ -126,6 +127,7 @@ def audit_learner(
         lives_in: Where the forgetting is, if not where the card says.
         config: How.
         cache: Folder of stored answers, shared by all audits of the same references.
+        own: Folder of the unlearned model's stored answers; None keeps them with the others.
         progress: Told what is being read.
 
     Raises:
@@ -142,7 +144,8 @@ def audit_learner(
 
     def read(name: str, learner: Learner) -> Mapping[Want, Any]:
         progress(f"reading {name}")
-        return passes.read(learner, planned.wants)
+        kept = replace(passes, folder=own) if own is not None and learner is unlearned else passes
+        return kept.read(learner, planned.wants)
 
     blocks = read("the unlearned model", unlearned)
     before = read("the original", original) if original is not None else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from expunge.errors import RunError
+from expunge.errors import EnvironmentError_, RunError
 from expunge.learners import CausalLM, Learner, Reading
 from expunge.metrics import Block, Want
 from expunge.request import Resolved
@@ -72,10 +73,12 @@ class Passes:
             "ids": self.ids(want),
             "want": [want.role, want.field, want.kind],
         }
-        if isinstance(learner, CausalLM):
-            facts |= {"template": learner.template, "length": learner.max_length, "tokenizer": _tokenizer_digest(learner)}
-            if want.kind == "generate":
-                facts["decoding"] = ["greedy", self.max_new_tokens]
+        options = ("template", "question", "answer", "input", "target", "max_length")
+        facts["reading"] = {name: getattr(learner, name) for name in options if hasattr(learner, name)}
+        if getattr(learner, "tokenizer", None) is not None:
+            facts["tokenizer"] = _tokenizer_digest(learner)
+        if want.kind == "generate":
+            facts["decoding"] = ["greedy", self.max_new_tokens]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def ids(self, want: Want) -> list[str]:
@@ -123,11 +126,14 @@ class Passes:
         path = self.folder / f"{key}.safetensors" if self.folder else None
         if path is None or not path.is_file():
             return None
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            ids = json.loads(file.metadata()["ids"])
+        try:
+            with safe_open(path, framework="numpy") as file:
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                ids = json.loads(file.metadata()["ids"])
+        except SafetensorError:  # cut off: ask again
+            return None
         extras = {n.removeprefix("extras."): a for n, a in arrays.items() if n.startswith("extras.")}
         fixed = {n: a for n, a in arrays.items() if not n.startswith("extras.")}
         return Block(ids=ids, extras=extras, **fixed)
@@ -135,14 +141,20 @@ class Passes:
     def _save(self, key: str, block: Block) -> None:
         if self.folder is None:
             return
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         arrays = {n: np.ascontiguousarray(getattr(block, n)) for n in ("offsets", "logp", "hit", "mean", "var")}
         arrays |= {f"extras.{n}": np.ascontiguousarray(a) for n, a in block.extras.items()}
-        staging = self.folder / f".{key}.partial"
-        save_file(arrays, staging, metadata={"ids": json.dumps(block.ids)})
-        staging.replace(self.folder / f"{key}.safetensors")
+        staging = self.folder / f".{key}.{os.getpid()}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_file(arrays, staging, metadata={"ids": json.dumps(block.ids)})
+            staging.replace(self.folder / f"{key}.safetensors")
+        except (OSError, SafetensorError) as error:
+            staging.unlink(missing_ok=True)
+            why = getattr(error, "strerror", None) or error
+            raise EnvironmentError_(f"cannot keep answers in {self.folder}: {why}", hint="free some space") from error
 
 
 def _block(reading: Reading) -> Block:
@@ -150,6 +162,9 @@ def _block(reading: Reading) -> Block:
     return Block(**named, extras=reading.get("extras", {}))
 
 
-def _tokenizer_digest(learner: CausalLM) -> str:
-    words = json.dumps(sorted(learner.tokenizer.get_vocab().items())) + str(learner.tokenizer.eos_token_id)
-    return hashlib.sha256(words.encode()).hexdigest()
+def _tokenizer_digest(learner: Any) -> str:
+    tokenizer = learner.tokenizer
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    rules = fast.to_str() if fast is not None else json.dumps(sorted(tokenizer.get_vocab().items()))
+    facts = [rules, tokenizer.all_special_ids, tokenizer.eos_token_id, getattr(tokenizer, "chat_template", None)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -4,24 +4,42 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
+
+INTERRUPTED = 130
+"""What typer leaves with on Ctrl-C."""
+import warnings
+from typing import Any
 
 
 def main() -> None:
     """Run the command line and turn errors into a line, a hint and an exit code: 0 done, 1 verdict, 2 usage, 3 environment."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.showwarning = _say
     from expunge.cli._app import app
     from expunge.errors import ExpungeError
 
     try:
         app()
     except ExpungeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("error: interrupted\nhint: the same command goes on where this one stopped", file=sys.stderr)
-        sys.exit(3)
+        _leave(str(error), error.hint, error.exit_code)
+    except SystemExit as done:
+        if done.code != INTERRUPTED:
+            raise
+        _leave("interrupted", "the same command goes on where this one stopped", 3)
     except OSError as error:
-        print(f"error: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(3)
+        what = f"{error.filename or 'file system'}: {error.strerror or error}"
+        _leave(what, "is there space, and the right to write? the same command goes on", 3)
+
+
+def _leave(message: str, hint: str, code: int) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _say(message: Warning | str, category: type[Warning], filename: str, line: int, *_: Any, **__: Any) -> None:
+    """Print a warning as one line; what libraries warn their own developers of is left out."""
+    if issubclass(category, UserWarning) and "expunge" in (category.__module__ or ""):
+        print(f"warning: {message}", file=sys.stderr)

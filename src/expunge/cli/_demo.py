@@ -38,7 +38,7 @@ CLASSIFIER = {
     "retrain": [],
     "do_nothing": [],
     "finetune": [],
-    "grad_diff": ["train.lr=1e-4", "method.retain_weight=5", "train.epochs=4"],
+    "grad_diff": ["method.forget_weight=0.01", "train.lr=3e-4", "train.epochs=20", "train.clip=null"],
     "scrub": [],
     "ssd": ["method.alpha=sweep"],
 }
@@ -54,7 +54,7 @@ GROUPS = [
             "retrain": PLAIN,
             "do_nothing": PLAIN,
             "gradient_ascent": [*PLAIN, "train.lr=1e-3", "train.epochs=10"],
-            "grad_diff": [],
+            "grad_diff": ["method.retain_weight=3", "train.lr=5e-5"],
             "npo": ["method.beta=0.2", "method.retain_weight=5.0", "method.retain_loss=kl"],
             "refuse": PLAIN,
         },

@@ -37,6 +37,7 @@ def demo(
     cache = out.absolute() / "cache"
     requests = {g.recipe: recipe.resolve() for g, _, recipe in runs}
     jobs = {j.folder(cache): j for g, _, recipe in runs for j in api.jobs_of(recipe, requests[g.recipe])}
+    jobs = dict(sorted(jobs.items(), key=lambda item: item[1].recipe.learner["kind"]))  # the long ones first
     pages_of: dict[tuple[str, str], pages.RunView] = {}
     with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=one_thread) as pool:
         training = [pool.submit(train_model, job, folder) for folder, job in jobs.items()]

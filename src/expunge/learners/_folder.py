@@ -97,6 +97,9 @@ def initialised(model: Any) -> nn.Module:
 
 
 def _write_model(model: Any, folder: Path) -> None:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     if hasattr(model, "get_base_model"):
         model.save_pretrained(folder / "adapter")
         _write_model(copy.deepcopy(model).unload(), folder)

@@ -350,11 +350,10 @@ class Run:
 
     def _bury(self) -> None:
         """Drop what the event itself made, purge the forgotten records from the rest, and check that none is listed."""
-        self.purged = self.artefacts.purge(self.condemned)
-        for name in self.artefacts.names():
-            if name in ("teacher", "reference_head") or isinstance(self.artefacts[name], Stored):
-                self.artefacts.drop(name)
-                self.purged.append(name)
+        self.purged = self.artefacts.names()
+        self.artefacts.purge(self.condemned)
+        for name in self.purged:
+            self.artefacts.drop(name)
         self.purged += [f"snapshot {n}" for n in self.snapshots] + [
             f"moments of optimiser {n}" for n in self.optimisers
         ]
