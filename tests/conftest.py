@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from jaxtyping import install_import_hook
+
+SHAPED = ("expunge.learners", "expunge.methods", "expunge.modifiers", "expunge.train")
+install_import_hook(SHAPED, "beartype.beartype")  # shapes and types are checked in the test run only
 
 from expunge.config import TrainConfig
 from expunge.data import Dataset, digits, fictitious

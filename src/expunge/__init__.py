@@ -1,9 +1,9 @@
 """Make trained models forget, and prove that they did.
 
-    original = expunge.CausalLM.from_pretrained("path-or-hub-id")
-    request = expunge.ForgetRequest(data, forget={"author": ["..."]}, holdout="holdout.jsonl")
-    run = expunge.forget(original, request, method="npo", seed=0)
-    found = expunge.audit(run, retrained=[...])
+original = expunge.CausalLM.from_pretrained("path-or-hub-id")
+request = expunge.ForgetRequest(data, forget={"author": ["..."]}, holdout="holdout.jsonl")
+run = expunge.forget(original, request, method="npo", seed=0)
+found = expunge.audit(run, retrained=[...])
 """
 
 from __future__ import annotations

@@ -19,7 +19,17 @@ from expunge.card import Card
 from expunge.config import TrainConfig, build
 from expunge.errors import ConfigError, RunError
 from expunge.learners import CausalLM, Learner, load
-from expunge.recipe import Job, Recipe, cache_folder, named_idea, open_original, recipe_of, train_missing, training_facts
+from expunge.recipe import (
+    Job,
+    Recipe,
+    cache_folder,
+    named_idea,
+    open_original,
+    recipe_of,
+    refuse_missing,
+    train_missing,
+    training_facts,
+)
 from expunge.registry import find
 from expunge.request import ForgetRequest, Resolved
 from expunge.run_folder import RunFolder
@@ -43,6 +53,7 @@ class Forgotten:
         rehearsal: What chose the stop, if one did.
         rehearsal_seconds: CPU seconds of it.
         seed: Of the run.
+        audit: Settings of its audit unless told otherwise: records that chose the stop enter no score.
     """
 
     learner: Learner
@@ -54,6 +65,7 @@ class Forgotten:
     rehearsal: Rehearsal | None = None
     rehearsal_seconds: float = 0.0
     seed: int = 0
+    audit: dict[str, Any] = field(default_factory=dict)
 
     @property
     def card(self) -> Card | None:
@@ -98,10 +110,13 @@ def forget(
     chosen = method if isinstance(method, Method) else named_idea("methods", method, "method")
     changers = [m if isinstance(m, Modifier) else named_idea("modifiers", m, "modifiers") for m in modifiers]
     config = train if isinstance(train, TrainConfig) else build(TrainConfig, train, "train")
-    original.check(resolved.dataset, [*resolved.ids["forget"], *resolved.ids["retain"]])
-    rehearsal, seconds = None, 0.0
+    refuse_unmet(resolved, [chosen, *changers])
+    if asked := [*resolved.ids["forget"], *resolved.ids["retain"]]:
+        original.check(resolved.dataset, asked)
+    rehearsal, seconds, audited = None, 0.0, {}
     if stop is not None:
         how = stop if isinstance(stop, Stop) else build(Stop, stop, "stop")
+        audited = {"exclude": how.validation}
         rehearsal, seconds = _rehearsed(original, resolved, chosen, changers, how, config, seed, folder)
         config = dataclasses.replace(config, stop_at=rehearsal.step)
     run = Run(
@@ -116,7 +131,18 @@ def forget(
         progress=progress,
     )
     learner = run.execute()
-    return Forgotten(learner, resolved, original, chosen, changers, run, rehearsal, seconds, seed)
+    return Forgotten(learner, resolved, original, chosen, changers, run, rehearsal, seconds, seed, audited)
+
+
+def refuse_unmet(request: Resolved, ideas: Sequence[Method | Modifier]) -> None:
+    """Raise ConfigError, before anything is trained, for an idea that needs what the request lacks."""
+    for card in (idea.card for idea in ideas):
+        for role in ("forget", "retain", "holdout"):
+            if role in card.needs and not request.ids.get(role):
+                what = f"{card.name} needs {role} records and the request has none"
+                raise ConfigError(what, hint=f"give `{role}`, or choose a method that needs none")
+        if "target" in card.needs and not request.target:
+            raise ConfigError(f"{card.name} needs a target and the request names none", hint="give `target`")
 
 
 def audit(
@@ -125,6 +151,7 @@ def audit(
     request: ForgetRequest | Resolved | None = None,
     original: Learner | str | Path | None = None,
     retrained: Sequence[Learner | str | Path] = (),
+    base: Learner | str | Path | None = None,
     cache: Path | None = None,
     progress: Talk = lambda text: None,
     **settings: Any,
@@ -136,6 +163,7 @@ def audit(
         request: What was asked; known already for what `forget` returned and for a run folder.
         original: The model before, likewise.
         retrained: Learners, run folders or model paths trained without the forget set, one a seed.
+        base: What the original was fine-tuned from; stands in where there is no retrained model.
         cache: Folder of stored answers; references are read once for all audits that share it.
         progress: Told what is being read.
         settings: Fields of `AuditConfig`.
@@ -145,13 +173,14 @@ def audit(
         LearnerError: A reference of another kind, tokenizer or template.
     """
     known = _opened(forgotten, request, original)
-    config = build(AuditConfig, settings, "audit")
+    config = build(AuditConfig, {**known.audit, **settings}, "audit")
     references = [m if isinstance(m, Learner) else load(m, type(known.learner)) for m in retrained]
     return audit_learner(
         known.learner,
         known.request,
         original=known.original,
         retrained=references,
+        base=load(base, type(known.learner)) if isinstance(base, (str, Path)) else base,
         card=known.card,
         lives_in="weights",
         config=config,
@@ -181,6 +210,8 @@ def run_recipe(
     cache = cache or cache_folder()
     folder = RunFolder.begin(out, asdict(recipe))
     request = recipe.resolve()
+    refuse_unmet(request, [recipe.built_method(), *recipe.built_modifiers()])
+    _note_request(folder, request)
     talk(f"forget {len(request.ids['forget'])} records, keep {len(request.ids['retain'])}")
     original_folder, retrained_folders = models_of(recipe, request, workers=workers, cache=cache, talk=talk)
     original = open_original(recipe, request.dataset, original_folder)
@@ -190,7 +221,10 @@ def run_recipe(
     if train_recipe is not None and "recipe" in method.card.needs:
         start = train_recipe.untrained(request.dataset, recipe.seed)
     elif train_recipe is None and "recipe" in method.card.needs:
-        raise ConfigError(f"{method.card.name} needs to know how the original was trained", hint="use `original: {train: ...}` in a recipe")
+        raise ConfigError(
+            f"{method.card.name} needs to know how the original was trained",
+            hint="use `original: {train: ...}` in a recipe",
+        )
     talk(f"{method.card.name}: running")
     forgotten = forget(
         original,
@@ -204,8 +238,7 @@ def run_recipe(
         folder=folder.path,
         progress=progress,
     )
-    if not (folder.model / "learner.json").is_file():
-        forgotten.learner.save(folder.model)
+    forgotten.learner.save(folder.model)
     facts = facts_of(forgotten, recipe, original_folder, retrained_folders, rerun)
     references: list[Learner] = [load(f, type(original)) for f in retrained_folders]
     found = audit_learner(
@@ -216,10 +249,12 @@ def run_recipe(
         card=forgotten.card,
         config=recipe.audit_config(),
         cache=cache / "passes",
+        own=folder.path / "passes",
         progress=talk,
     )
-    folder.write("log.jsonl", "".join(json.dumps(entry) + "\n" for entry in (forgotten.run.log if forgotten.run else [])))
-    folder.write("request.json", request.manifest())
+    folder.write(
+        "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in (forgotten.run.log if forgotten.run else []))
+    )
     write_report(folder, facts, request, found)
     folder.write("run.json", facts)
     folder.finish()
@@ -229,7 +264,8 @@ def run_recipe(
 def models_of(
     recipe: Recipe, request: Resolved, *, workers: int, cache: Path, talk: Talk = lambda text: None
 ) -> tuple[Path | None, list[Path]]:
-    """Return the folders of the original (None when the recipe names one) and of the retrained models, training what is missing."""
+    """Train what is missing; return the original's folder (None when the recipe names one) and the retrained ones."""
+    refuse_missing(recipe)
     jobs = jobs_of(recipe, request)
     if jobs:
 
@@ -249,7 +285,10 @@ def jobs_of(recipe: Recipe, request: Resolved) -> list[Job]:
     train_recipe = recipe.train_recipe()
     if train_recipe is None:
         if recipe.retrained.get("seeds"):
-            raise ConfigError("retrained.seeds needs to know how the original was trained", hint="use `original: {train: ...}` or `retrained: {paths: [...]}`")
+            raise ConfigError(
+                "retrained.seeds needs to know how the original was trained",
+                hint="use `original: {train: ...}` or `retrained: {paths: [...]}`",
+            )
         return []
     gone = tuple(request.ids["forget"])
     return [
@@ -280,12 +319,14 @@ def audit_run(
     recipe = recipe_of(folder.read("config.json"), folder.path)
     request = recipe.resolve()
     if request.dataset.fingerprint != folder.read("request.json")["data_fingerprint"]:
-        raise RunError(f"the data of {folder.path} have changed since", hint="audit with the data that the model was trained on")
+        raise RunError(
+            f"the data of {folder.path} have changed since", hint="audit with the data that the model was trained on"
+        )
     store = cache or cache_folder()
     if retrained:
         recipe = dataclasses.replace(recipe, retrained={"paths": list(map(str, retrained))})
     original_folder, references = models_of(recipe, request, workers=1, cache=store, talk=talk)
-    learner = load(folder.model)
+    learner: Learner = load(folder.model)
     config = build(AuditConfig, {**asdict(recipe.audit_config()), **(settings or {})}, "audit")
     found = audit_learner(
         learner,
@@ -295,6 +336,7 @@ def audit_run(
         card=recipe.built_method().card,
         config=config,
         cache=store / "passes",
+        own=folder.path / "passes",
         progress=talk,
     )
     facts["retrained_seeds"] = _seeds(references)
@@ -316,7 +358,8 @@ def facts_of(
     forgotten: Forgotten, recipe: Recipe, original_folder: Path | None, retrained: Sequence[Path], rerun: str = ""
 ) -> dict[str, Any]:
     """Return the content of `run.json`."""
-    assert forgotten.run is not None and forgotten.method is not None
+    assert forgotten.run is not None
+    assert forgotten.method is not None
     costs = [training_facts(f).get("cost", {}).get("cpu_seconds") for f in retrained]
     known = [c for c in costs if c]
     original = forgotten.original
@@ -328,7 +371,10 @@ def facts_of(
         "method": {"name": forgotten.method.card.name, "fields": asdict(forgotten.method)},
         "modifiers": [{"name": m.card.name, **asdict(m)} for m in forgotten.modifiers],
         "train": asdict(forgotten.run.train),
-        "learner": {"kind": forgotten.learner.kind, "parameters": sum(p.numel() for p in forgotten.learner.model.parameters())},
+        "learner": {
+            "kind": forgotten.learner.kind,
+            "parameters": sum(p.numel() for p in forgotten.learner.model.parameters()),
+        },
         "lives_in": _lives_in(forgotten),
         "model_hash": forgotten.learner.hash(),
         "lineage": [{"role": "original", "name": _origin(recipe), "digest": original.hash() if original else ""}],
@@ -344,6 +390,17 @@ def facts_of(
 def versions() -> dict[str, str]:
     """Return the versions that shape a run's figures."""
     return {**{p: version(p) for p in PACKAGES}, "python": sys.version.split()[0]}
+
+
+def _note_request(folder: RunFolder, request: Resolved) -> None:
+    """Write request.json; a run that goes on must go on with the data that it began with."""
+    if (folder.path / "request.json").is_file():
+        begun = folder.read("request.json")["data_fingerprint"]
+        if begun != request.dataset.fingerprint:
+            raise RunError(
+                f"the data have changed since {folder.path} was begun", hint="delete that folder to begin anew"
+            )
+    folder.write("request.json", request.manifest())
 
 
 def _rehearsed(
@@ -369,7 +426,11 @@ def _rehearsed(
     return rehearsal, seconds
 
 
-def _opened(forgotten: Forgotten | Learner | str | Path, request: ForgetRequest | Resolved | None, original: Learner | str | Path | None) -> Forgotten:
+def _opened(
+    forgotten: Forgotten | Learner | str | Path,
+    request: ForgetRequest | Resolved | None,
+    original: Learner | str | Path | None,
+) -> Forgotten:
     if isinstance(forgotten, Forgotten):
         return forgotten
     if isinstance(original, (str, Path)):
@@ -379,7 +440,11 @@ def _opened(forgotten: Forgotten | Learner | str | Path, request: ForgetRequest 
         recipe = recipe_of(folder.read("config.json"), folder.path)
         resolved = request or recipe.resolve()
         resolved = resolved.resolve() if isinstance(resolved, ForgetRequest) else resolved
-        return Forgotten(load(folder.model), resolved, original, recipe.built_method())
+        if original is None:
+            place, _ = models_of(dataclasses.replace(recipe, retrained={}), resolved, workers=1, cache=cache_folder())
+            original = open_original(recipe, resolved.dataset, place)
+        known = asdict(recipe.audit_config())
+        return Forgotten(load(folder.model), resolved, original, recipe.built_method(), audit=known)
     if request is None:
         raise ConfigError("audit: there is no request", hint="give `request=`, or a run folder")
     learner = forgotten if isinstance(forgotten, Learner) else load(forgotten)
@@ -414,4 +479,16 @@ def _seeds(folders: Sequence[Path]) -> list[int]:
     return [training_facts(f).get("seed", number) for number, f in enumerate(folders, 1)]
 
 
-__all__ = ["CausalLM", "Forgotten", "audit", "audit_run", "find", "forget", "jobs_of", "models_of", "run_recipe", "versions", "write_report"]
+__all__ = [
+    "CausalLM",
+    "Forgotten",
+    "audit",
+    "audit_run",
+    "find",
+    "forget",
+    "jobs_of",
+    "models_of",
+    "run_recipe",
+    "versions",
+    "write_report",
+]

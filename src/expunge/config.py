@@ -94,7 +94,10 @@ def build(cls: type[Any], values: Mapping[str, Any] | None, where: str) -> Any:
     fields = [f.name for f in dataclasses.fields(cls) if f.init]
     for key in values:
         if key not in fields:
-            raise ConfigError(f"{where}.{key} is not a field of {_called(cls)} ({', '.join(fields) or 'none'})", hint=did_you_mean(key, fields))
+            raise ConfigError(
+                f"{where}.{key} is not a field of {_called(cls)} ({', '.join(fields) or 'none'})",
+                hint=did_you_mean(key, fields),
+            )
     try:
         return TypeAdapter(cls).validate_python(values)
     except ValidationError as error:
@@ -141,7 +144,9 @@ def override(values: dict[str, Any], assignment: str) -> dict[str, Any]:
     try:
         block[last] = _number(yaml.safe_load(text))
     except yaml.YAMLError:
-        raise ConfigError(f"override {assignment!r}: the value is not valid YAML", hint="quote text and lists") from None
+        raise ConfigError(
+            f"override {assignment!r}: the value is not valid YAML", hint="quote text and lists"
+        ) from None
     return result
 
 

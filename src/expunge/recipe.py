@@ -6,7 +6,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -18,7 +17,7 @@ from pydantic import ConfigDict
 from expunge.auditing import AuditConfig
 from expunge.config import TrainConfig, build, merged, override, read_yaml
 from expunge.data import Dataset
-from expunge.errors import ConfigError, DataError
+from expunge.errors import ConfigError, DataError, require
 from expunge.learners import CausalLM, Learner, load
 from expunge.registry import did_you_mean, find
 from expunge.request import ForgetRequest, Resolved, open_data
@@ -73,19 +72,25 @@ class TrainRecipe:
         learner_class = find("learners", kind)
         if "from" in options:
             return load(options.pop("from"), learner_class, **options)
-        if "model" not in options:
-            raise ConfigError("learner.model is missing", hint="a model of `expunge ls models`, or `from:` a path")
-        model = dict(options.pop("model"))
+        model = options.pop("model", None)
+        if not isinstance(model, Mapping) or "name" not in model:
+            hint = "`{name: ...}` with a model of `expunge ls models`, or `from:` a path"
+            raise ConfigError("learner.model is missing or has no name", hint=hint)
         architecture = find("models", model["name"])
-        if kind == "causal_lm":
-            from expunge.data import tofu
+        spec = {k: v for k, v in model.items() if k != "name"}
+        try:
+            if kind == "causal_lm":
+                from expunge.data import tofu
 
-            options["tokenizer"] = architecture.tokenizer(tofu.texts(dataset), **options.pop("tokenizer", {}))
-            model["vocabulary_size"] = len(options["tokenizer"])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = architecture.build(**{k: v for k, v in model.items() if k != "name"})
-        return learner_class(network, spec=model if kind != "causal_lm" else {}, **options)
+                options["tokenizer"] = architecture.tokenizer(tofu.texts(dataset), **options.pop("tokenizer", {}))
+                spec["vocabulary_size"] = len(options["tokenizer"])
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                network = architecture.build(**spec)
+            return learner_class(network, spec={**model} if kind != "causal_lm" else {}, **options)
+        except (TypeError, AttributeError) as error:
+            hint = f"`expunge show {model['name']}` and `expunge show {kind}` list the options"
+            raise ConfigError(f"learner: a {kind} of {model['name']} cannot be built: {error}", hint=hint) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +128,13 @@ class Recipe:
     def __post_init__(self) -> None:
         unknown = next((k for k in self.retrained if k not in ("seeds", "paths")), None)
         if unknown is not None:
-            raise ConfigError(f"retrained.{unknown} is not a field (seeds, paths)", hint=did_you_mean(unknown, ["seeds", "paths"]))
+            hint = did_you_mean(unknown, ["seeds", "paths"])
+            raise ConfigError(f"retrained.{unknown} is not a field (seeds, paths)", hint=hint)
+        for key, of, word in (("seeds", int, "whole numbers"), ("paths", str, "model folders")):
+            given = self.retrained.get(key, [])
+            right = isinstance(given, (list, tuple)) and all(isinstance(g, of) for g in given)
+            require(right, f"retrained.{key} must be a list of {word}, got {given!r}")
+            require(len(set(given)) == len(given), f"retrained.{key} names one more than once: {given}")
         self.built_method()
         self.built_modifiers()
         self.config()
@@ -169,11 +180,18 @@ class Recipe:
 
 
 def build_request(values: Mapping[str, Any]) -> ForgetRequest:
-    """Return a request from plain values. Raises ConfigError for an unknown key."""
+    """Return a request from plain values. Raises ConfigError for an unknown key or a value of the wrong type."""
     allowed = list(ForgetRequest.__dataclass_fields__)
     for key in values:
         if key not in allowed:
-            raise ConfigError(f"request.{key} is not a field of a request ({', '.join(allowed)})", hint=did_you_mean(key, allowed))
+            what = f"request.{key} is not a field of a request ({', '.join(allowed)})"
+            raise ConfigError(what, hint=did_you_mean(key, allowed))
+    for key in ("target", "reason"):
+        text = values.get(key)
+        require(text is None or isinstance(text, str), f"request.{key} must be text, got {text!r}")
+    data = values.get("data")
+    right = data is None or isinstance(data, (str, Path, Mapping, Dataset))
+    require(right, f"request.data must be a file, a name or {{name: ...}}, got {data!r}")
     return ForgetRequest(**values)
 
 
@@ -202,6 +220,7 @@ def read_recipe(path: str | Path, *, overrides: Sequence[str] = (), with_file: s
     values = read_yaml(file)
     if with_file is not None:
         values = merged(values, read_yaml(Path(with_file)))
+    values = _spelt_out(values, file.parent)
     for assignment in overrides:
         values = override(values, assignment)
     return recipe_of(values, file.parent, str(path))
@@ -209,12 +228,55 @@ def read_recipe(path: str | Path, *, overrides: Sequence[str] = (), with_file: s
 
 def recipe_of(values: dict[str, Any], folder: Path, where: str = "recipe") -> Recipe:
     """Build a recipe from values; files it names are looked for beside it."""
-    original = values.get("original")
-    if isinstance(original, Mapping) and isinstance(original.get("train"), str):
-        values = {**values, "original": {**original, "train": read_yaml(folder / original["train"])}}
+    values = _spelt_out(values, folder)
     if isinstance(values.get("method"), str):
         values = {**values, "method": {"name": values["method"]}}
-    return build(Recipe, values, where)
+    return build(Recipe, _placed(values, folder), where)
+
+
+def _spelt_out(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Put the settings that `original: {train: file}` names in the file's place."""
+    original = values.get("original")
+    if isinstance(original, Mapping) and isinstance(original.get("train"), str):
+        return {**values, "original": {**original, "train": read_yaml(folder / original["train"])}}
+    return values
+
+
+def _placed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Make the paths of data and models absolute, so that the settings hold wherever they are read again."""
+
+    def place(value: Any) -> Any:
+        if isinstance(value, Path):
+            value = str(value)
+        if isinstance(value, list):
+            return [place(v) for v in value]
+        if not isinstance(value, str) or not ("/" in value or Path(value).suffix):
+            return value
+        return next((str(p.absolute()) for p in (folder / value, Path(value)) if p.exists()), value)
+
+    placed = dict(values)
+    if isinstance(values.get("request"), Mapping):
+        sets = ("data", "forget", "retain", "holdout", "test")
+        placed["request"] = {
+            k: place(v) if k in sets and not isinstance(v, list) else v for k, v in values["request"].items()
+        }
+    if isinstance(values.get("retrained"), Mapping):
+        placed["retrained"] = {k: place(v) if k == "paths" else v for k, v in values["retrained"].items()}
+    original = values.get("original")
+    if isinstance(original, str):
+        placed["original"] = str(Path(original).absolute()) if Path(original).is_dir() else place(original)
+    elif isinstance(original, Mapping) and isinstance(original.get("train"), Mapping) and "data" in original["train"]:
+        placed["original"] = {"train": {**original["train"], "data": place(original["train"]["data"])}}
+    return placed
+
+
+def refuse_missing(recipe: Recipe) -> None:
+    """Raise DataError, before anything is trained, for a model folder that is named and absent."""
+    given = [recipe.original] if isinstance(recipe.original, str) else []
+    for source in (*given, *recipe.retrained.get("paths", [])):
+        if source.startswith((".", "/")) and not Path(source).is_dir():
+            near = [p.name for p in Path(source).parent.glob("*") if p.is_dir()]
+            raise DataError(f"no model folder at {source}", hint=did_you_mean(Path(source).name, near))
 
 
 def found(path: str | Path) -> Path:
@@ -224,7 +286,10 @@ def found(path: str | Path) -> Path:
         return given
     folder = shipped()
     if not (folder / f"{path}.yaml").is_file():
-        raise DataError(f"no recipe is called {str(path)!r}", hint=did_you_mean(str(path), sorted(p.stem for p in folder.glob("*.yaml"))))
+        raise DataError(
+            f"no recipe is called {str(path)!r}",
+            hint=did_you_mean(str(path), sorted(p.stem for p in folder.glob("*.yaml"))),
+        )
     return folder / f"{path}.yaml"
 
 
@@ -264,7 +329,14 @@ def train_model(job: Job, folder: Path, *, progress: Callable[[int], None] = lam
     learner = job.recipe.untrained(job.dataset, job.seed)
     learner.check(job.dataset, job.ids)
     request = Resolved(job.dataset, {"forget": [], "retain": job.ids})
-    run = Run(learner=learner, request=request, method=find("methods", "finetune")(), train=job.recipe.config(), seed=job.seed, progress=progress)
+    run = Run(
+        learner=learner,
+        request=request,
+        method=find("methods", "finetune")(),
+        train=job.recipe.config(),
+        seed=job.seed,
+        progress=progress,
+    )
     import warnings
 
     from expunge.errors import UntestedLearnerWarning
@@ -274,14 +346,26 @@ def train_model(job: Job, folder: Path, *, progress: Callable[[int], None] = lam
         run.execute()
     learner.save(folder)
     recipe = {**asdict(job.recipe), "data": str(job.recipe.data)}
-    facts = {"recipe": recipe, "seed": job.seed, "records": len(job.ids), "left_out": len(job.without), "cost": vars(run.cost)}
-    staging = Path(tempfile.mkstemp(dir=folder)[1])
+    facts = {
+        "recipe": recipe,
+        "seed": job.seed,
+        "records": len(job.ids),
+        "left_out": len(job.without),
+        "cost": vars(run.cost),
+    }
+    staging = folder / f".training-{os.getpid()}"
     staging.write_text(json.dumps(facts, indent=2, default=str), encoding="utf-8")
     staging.replace(folder / "training.json")
     return folder
 
 
-def train_missing(jobs: Iterable[Job], *, cache: Path, workers: int = 1, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
+def train_missing(
+    jobs: Iterable[Job],
+    *,
+    cache: Path,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Path]:
     """Return the folder of every job's model, training those that are not kept yet.
 
     Args:
@@ -299,7 +383,9 @@ def train_missing(jobs: Iterable[Job], *, cache: Path, workers: int = 1, progres
             train_model(job, folder)
             progress(done, len(missing))
         return folders
-    with ProcessPoolExecutor(min(workers, len(missing)), mp_context=multiprocessing.get_context("spawn"), initializer=one_thread) as pool:
+    with ProcessPoolExecutor(
+        min(workers, len(missing)), mp_context=multiprocessing.get_context("spawn"), initializer=one_thread
+    ) as pool:
         waiting = [pool.submit(train_model, job, folder) for folder, job in missing.items()]
         for done, future in enumerate(as_completed(waiting), 1):
             future.result()
@@ -317,9 +403,11 @@ def open_original(recipe: Recipe, dataset: Dataset, folder: Path | None) -> Lear
     """Load the original: from the folder it was trained into, or from where the recipe says."""
     options = {k: v for k, v in recipe.learner.items() if k != "kind"}
     kind = recipe.learner.get("kind")
-    learner = load(folder or str(recipe.original), find("learners", kind) if kind else None, **({} if folder else options))
-    if isinstance(learner, CausalLM):
-        learner.check(dataset, dataset.split("train")[:1])
+    learner = load(
+        folder or str(recipe.original), find("learners", kind) if kind else None, **({} if folder else options)
+    )
+    if isinstance(learner, CausalLM) and (first := dataset.split("train")[:1]):
+        learner.check(dataset, first)
     return learner
 
 

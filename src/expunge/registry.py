@@ -36,7 +36,9 @@ def find(kind: str, name: str) -> Any:
     if plugin is not None:
         return plugin.load()
     allowed = names(kind)
-    what = f"no {kind[:-1] if kind.endswith('s') else kind} is called {name!r} ({', '.join(allowed) or 'there is none'})"
+    what = (
+        f"no {kind[:-1] if kind.endswith('s') else kind} is called {name!r} ({', '.join(allowed) or 'there is none'})"
+    )
     raise ConfigError(what, hint=did_you_mean(name, allowed))
 
 

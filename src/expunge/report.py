@@ -24,7 +24,9 @@ SENTENCES = {
 WIDTH_OF_CURVE = 400
 
 
-def run_view(facts: Mapping[str, Any], manifest: Mapping[str, Any], audit: Audit, log: Sequence[Mapping[str, Any]]) -> pages.RunView:
+def run_view(
+    facts: Mapping[str, Any], manifest: Mapping[str, Any], audit: Audit, log: Sequence[Mapping[str, Any]]
+) -> pages.RunView:
     """Return the report of one run as data.
 
     Args:
@@ -51,7 +53,12 @@ def run_view(facts: Mapping[str, Any], manifest: Mapping[str, Any], audit: Audit
             lives_in=facts.get("lives_in", card.lives_in),
             guarantee=card.guarantee,
             reconstructed=card.reconstructed,
-            fields=_plain({**facts["method"].get("fields", {}), **{f"with {m['name']}": _spelt(m) for m in facts.get("modifiers", [])}}),
+            fields=_plain(
+                {
+                    **facts["method"].get("fields", {}),
+                    **{f"with {m['name']}": _spelt(m) for m in facts.get("modifiers", [])},
+                }
+            ),
         ),
         learner=pages.LearnerFacts(kind=facts["learner"]["kind"], parameters=facts["learner"]["parameters"]),
         request=pages.Request(
@@ -61,31 +68,42 @@ def run_view(facts: Mapping[str, Any], manifest: Mapping[str, Any], audit: Audit
             reason=manifest["reason"],
             forget_ids=manifest["ids"]["forget"][:20],
         ),
-        reference=pages.Reference(kind="retrained" if has_reference else "none", seeds=seeds),
+        reference=_reference(audit, seeds),
         rerun=facts["rerun"],
         verdict=_verdict(audit, has_reference),
         scores=scores,
         plane=_plane(audit, has_reference),
         curves=_curves(log, facts),
         cost=_cost(facts, audit),
-        not_run=[*[pages.NotRun(name=n.label, reason=n.reason, command=n.hint) for n in audit.plan.not_run], *_attacks_not_run()],
-        lineage=[pages.Ancestor(role=a["role"], name=a["name"], digest=a.get("digest", "")) for a in facts.get("lineage", [])],
+        not_run=[
+            *[pages.NotRun(name=n.label, reason=n.reason, command=n.hint) for n in audit.plan.not_run],
+            *_attacks_not_run(),
+        ],
+        lineage=[
+            pages.Ancestor(role=a["role"], name=a["name"], digest=a.get("digest", "")) for a in facts.get("lineage", [])
+        ],
         artefacts=[pages.ArtefactFate(name=name, fate="purged") for name in facts.get("purged", [])],
         purge_statement=_purge_statement(facts),
     )
 
 
-def compare_view(title: str, groups: Mapping[str, Sequence[tuple[pages.RunView, str]]], *, rerun: str = "", note: str = "") -> pages.CompareView:
-    """Return several runs side by side; each group answers one request. Runs come with their report's relative address."""
+def compare_view(
+    title: str, groups: Mapping[str, Sequence[tuple[pages.RunView, str]]], *, rerun: str = "", note: str = ""
+) -> pages.CompareView:
+    """Return several runs side by side, each with its report's relative address; a group answers one request."""
     made = [pages.group(name, [v for v, _ in runs], reports=[r for _, r in runs]) for name, runs in groups.items()]
     first = next(iter(groups.values()))[0][0]
-    return pages.CompareView(title=title, created=datetime.now(UTC), versions=first.versions, groups=made, rerun=rerun, note=note)
+    return pages.CompareView(
+        title=title, created=datetime.now(UTC), versions=first.versions, groups=made, rerun=rerun, note=note
+    )
 
 
 def model_card(facts: Mapping[str, Any], manifest: Mapping[str, Any], audit: Audit) -> str:
     """Return the card that is saved beside the weights."""
     verdict = audit.verdict
-    rows = "\n".join(f"| {s.label} | {_number(s.unlearned)} | {_mean(s)} | {_e(s)} | {s.n} |" for s in audit.scores if s.unlearned)
+    rows = "\n".join(
+        f"| {s.label} | {_number(s.unlearned)} | {_mean(s)} | {_e(s)} | {s.n} |" for s in audit.scores if s.unlearned
+    )
     retrained = len(facts.get("retrained_seeds", []))
     return f"""---
 library_name: {"transformers" if facts["learner"]["kind"] == "causal_lm" else "pytorch"}
@@ -95,15 +113,23 @@ tags: [machine-unlearning, expunge]
 
 Verdict: **{verdict.slug}**. {SENTENCES[verdict.slug]} {" ".join(verdict.reasons)}
 
-{manifest["counts"]["forget"]} records were asked to be forgotten with `{facts["method"]["name"]}` (seed {facts["seed"]});
+{manifest["counts"]["forget"]} records were asked to be forgotten with `{facts["method"]["name"]}`, seed {facts["seed"]};
 the request's digest is `{manifest["forget_digest"]}`. {retrained} retrained models were the reference.
 
 | score | this model | retrained (mean) | e [95 %] | n |
 | --- | --- | --- | --- | --- |
 {rows}
 
-e: 0 is like retrained, 1 as if nothing had been done. Expunge {facts["versions"]["expunge"]}. Do it again: `{facts["rerun"]}`
+e: 0 is like retrained, 1 as if nothing had been done. Expunge {facts["versions"]["expunge"]}. Do it again:
+`{facts["rerun"]}`
 """
+
+
+def _reference(audit: Audit, seeds: list[int]) -> pages.Reference:
+    if seeds:
+        return pages.Reference(kind="retrained", seeds=seeds)
+    standing_in = next((s.note for s in audit.scores if s.surrogate is not None), "")
+    return pages.Reference(kind="surrogate" if standing_in else "none", label=standing_in)
 
 
 def _score(score: Score) -> pages.Score:
@@ -119,7 +145,7 @@ def _score(score: Score) -> pages.Score:
         higher_is=score.higher_is,
         original=None if silent or score.original is None else score.original.value,
         original_interval=None if silent or score.original is None else _interval(score.original.interval),
-        retrained=[] if silent else [r.value for r in score.retrained],
+        retrained=[] if silent else [r.value for r in ([score.surrogate] if score.surrogate else score.retrained)],
         noise_floor=score.floor,
         margin=_interval(band) if band else None,
         informative=score.informative,
@@ -144,7 +170,9 @@ def _verdict(audit: Audit, has_reference: bool) -> pages.Verdict:
     deciding = []
     for name, reason in zip(verdict.deciding, verdict.reasons, strict=False):
         family = names.get(name, "")
-        source = next((s.label for s in audit.scores if s.family == family and s.label in reason and s.label in ids), None)
+        source = next(
+            (s.label for s in audit.scores if s.family == family and s.label in reason and s.label in ids), None
+        )
         deciding.append(pages.Evidence(sentence=reason, score=source))
     reasons = verdict.reasons[len(deciding) :]
     return pages.Verdict(
@@ -160,7 +188,11 @@ def _verdict(audit: Audit, has_reference: bool) -> pages.Verdict:
 
 def _plane(audit: Audit, has_reference: bool) -> pages.Plane:
     if not audit.plane:
-        state, note = ("not-informative", "no score tells the original from a retrained model") if has_reference else ("no-reference", "there is no retrained model")
+        state, note = (
+            ("not-informative", "no score tells the original from a retrained model")
+            if has_reference
+            else ("no-reference", "there is no retrained model")
+        )
         return pages.Plane(state=state, note=note)  # type: ignore[arg-type]
     points = {p.label: p for p in audit.plane}
 
@@ -170,8 +202,12 @@ def _plane(audit: Audit, has_reference: bool) -> pages.Plane:
             label=shown or label,
             e_forget=p.e_forget,
             e_utility=p.e_utility,
-            e_forget_interval=pages.Interval(low=p.forget_interval[0], high=p.forget_interval[1]) if p.forget_interval else None,
-            e_utility_interval=pages.Interval(low=p.utility_interval[0], high=p.utility_interval[1]) if p.utility_interval else None,
+            e_forget_interval=pages.Interval(low=p.forget_interval[0], high=p.forget_interval[1])
+            if p.forget_interval
+            else None,
+            e_utility_interval=pages.Interval(low=p.utility_interval[0], high=p.utility_interval[1])
+            if p.utility_interval
+            else None,
         )
 
     return pages.Plane(
@@ -194,7 +230,9 @@ def _curves(log: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> pages
         series.append(_series("rehearsal: validation records", [tuple(p) for p in stop["curve"]], "nats a position"))
     if not series:
         return pages.Curves(state="empty", note="this method takes no steps")
-    reason = f"where the rehearsal came nearest {stop['target']:.2f} nats a position, the holdout's level" if stop else ""
+    reason = (
+        f"where the rehearsal came nearest {stop['target']:.2f} nats a position, the holdout's level" if stop else ""
+    )
     return pages.Curves(series=series, stop=stop["step"] if stop else None, stop_reason=reason)
 
 
@@ -206,7 +244,14 @@ def _series(name: str, points: Sequence[tuple[int, float]], unit: str) -> pages.
 
 def _cost(facts: Mapping[str, Any], audit: Audit) -> pages.Cost:
     cost = facts["cost"]
-    rows = [pages.CostRow(name=facts["method"]["name"] or "unknown", wall_seconds=cost["wall_seconds"], cpu_seconds=cost["cpu_seconds"], peak_memory_bytes=cost["peak_bytes"])]
+    rows = [
+        pages.CostRow(
+            name=facts["method"]["name"] or "unknown",
+            wall_seconds=cost["wall_seconds"],
+            cpu_seconds=cost["cpu_seconds"],
+            peak_memory_bytes=cost["peak_bytes"],
+        )
+    ]
     if facts.get("stop"):
         rows.append(pages.CostRow(name="rehearsal", cpu_seconds=facts["stop"]["cpu_seconds"]))
     rows.append(pages.CostRow(name="audit", cpu_seconds=audit.seconds))
@@ -214,7 +259,11 @@ def _cost(facts: Mapping[str, Any], audit: Audit) -> pages.Cost:
     if retraining:
         rows.append(pages.CostRow(name="one retraining", cpu_seconds=retraining))
     spent = sum(r.cpu_seconds or 0 for r in rows if r.name not in ("audit", "one retraining"))
-    return pages.Cost(rows=rows, fraction_of_retraining=spent / retraining if retraining else None, machine=f"{platform.machine()}, {platform.system()}")
+    return pages.Cost(
+        rows=rows,
+        fraction_of_retraining=spent / retraining if retraining else None,
+        machine=f"{platform.machine()}, {platform.system()}",
+    )
 
 
 def _attacks_not_run() -> list[pages.NotRun]:
@@ -225,9 +274,15 @@ def _attacks_not_run() -> list[pages.NotRun]:
 
 def _purge_statement(facts: Mapping[str, Any]) -> str:
     gone = len(facts.get("purged", []))
-    what = f"{gone} things derived from the forgotten records were let go. " if gone else "The run kept nothing derived from the forgotten records. "
+    what = (
+        f"{gone} things derived from the forgotten records were let go. "
+        if gone
+        else "The run kept nothing derived from the forgotten records. "
+    )
     return (
-        what + "Answers about forgotten records stay in passes/ as numbers by record id, as evidence; delete that folder to let them go. "
+        what
+        + "Answers about forgotten records stay in passes/ as numbers by record id, as evidence; delete that folder to "
+        "let them go. "
         "Copies outside this run, and the tokenizer, were not touched."
     )
 
@@ -241,11 +296,19 @@ def _number(estimate: Any) -> str:
 
 
 def _mean(score: Score) -> str:
-    return f"{sum(r.value for r in score.retrained) / len(score.retrained):.3f} ({len(score.retrained)} seeds)" if score.retrained else "none"
+    return (
+        f"{sum(r.value for r in score.retrained) / len(score.retrained):.3f} ({len(score.retrained)} seeds)"
+        if score.retrained
+        else "none"
+    )
 
 
 def _e(score: Score) -> str:
-    return f"{score.e:.2f} [{score.e_interval.low:.2f}, {score.e_interval.high:.2f}]" if score.e is not None and score.e_interval else score.state
+    return (
+        f"{score.e:.2f} [{score.e_interval.low:.2f}, {score.e_interval.high:.2f}]"
+        if score.e is not None and score.e_interval
+        else score.state
+    )
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

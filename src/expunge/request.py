@@ -58,7 +58,9 @@ class ForgetRequest:
         """Return the request with every set as a list of ids over one data set."""
         if self.forget is None:
             if self.target is None:
-                raise RequestError("the request names neither records to forget nor a target", hint="give `forget=` or `target=`")
+                raise RequestError(
+                    "the request names neither records to forget nor a target", hint="give `forget=` or `target=`"
+                )
             dataset = open_data(self.data) if self.data is not None else Dataset("target", [], {})
             return Resolved(dataset, {s: [] for s in SETS} | _splits(dataset), self.target, self.reason)
         dataset, ids = self._sets()
@@ -77,6 +79,7 @@ class ForgetRequest:
         given = {s: getattr(self, s) for s in SETS if getattr(self, s) is not None}
         records = {s: _records(which) for s, which in given.items()}
         if self.data is None:
+            records = _told_apart(records)
             missing = [s for s in ("forget", "retain") if records.get(s) is None]
             if missing:
                 raise RequestError(f"without `data`, {' and '.join(missing)} must be a file or Dataset of records")
@@ -177,12 +180,26 @@ def _joined(parts: Mapping[str, Dataset]) -> Dataset:
     return Dataset.concatenate("+".join(p.name for p in parts.values()), marked)
 
 
+def _told_apart(records: Mapping[str, Dataset | None]) -> dict[str, Dataset | None]:
+    """Number the records of files without ids by their set where two files bear the same name."""
+    names_of = [d.name for d in records.values() if d is not None]
+    apart = dict(records)
+    for role, part in records.items():
+        if (
+            part is not None
+            and names_of.count(part.name) > 1
+            and part.ids == [f"{part.name}/{n}" for n in range(len(part))]
+        ):
+            apart[role] = Dataset(part.name, [f"{role}/{n}" for n in range(len(part))], part.columns, {})
+    return apart
+
+
 def _refuse_twins(records: Mapping[str, Dataset | None]) -> None:
     """Refuse a record to forget that another file holds too, under the same id or another."""
     forget = records["forget"]
     assert forget is not None
     for role, part in records.items():
-        if part is None or part is forget:
+        if part is None or role == "forget":
             continue
         if both := set(forget.ids).intersection(part.ids):
             raise RequestError(f"{len(both)} record(s) are in forget and in {role}, e.g. {min(both)!r}")
@@ -196,7 +213,9 @@ def _refuse_twins(records: Mapping[str, Dataset | None]) -> None:
 
 def _select(dataset: Dataset, which: Any, role: str) -> list[str]:
     if not isinstance(which, (str, Mapping, Sequence)):
-        raise RequestError(f"{role}: {which!r} names no records", hint="a subset, a list of ids, {field: value} or a file")
+        raise RequestError(
+            f"{role}: {which!r} names no records", hint="a subset, a list of ids, {field: value} or a file"
+        )
     try:
         return dataset.select(which)
     except DataError as error:
@@ -217,7 +236,9 @@ def _match(dataset: Dataset, part: Dataset, role: str) -> list[str]:
     for row, record in enumerate(part.ids):
         matches = keys.get(_content(part, fields, row))
         if not matches:
-            raise RequestError(f"{role}: record {record!r} of {part.name} is not in {dataset.name}", hint="it was not trained on")
+            raise RequestError(
+                f"{role}: record {record!r} of {part.name} is not in {dataset.name}", hint="it was not trained on"
+            )
         found.extend(matches)
     return list(dict.fromkeys(found))
 
@@ -231,7 +252,9 @@ def _checked(ids: list[str], role: str, dataset: Dataset) -> list[str]:
     """Refuse unknown and duplicate ids by name; refuse an empty forget set."""
     unknown = [i for i in ids if i not in dataset.row_of]
     if unknown:
-        raise RequestError(f"{role}: {len(unknown)} unknown id(s), the first is {unknown[0]!r}", hint=f"ids of {dataset.name}")
+        raise RequestError(
+            f"{role}: {len(unknown)} unknown id(s), the first is {unknown[0]!r}", hint=f"ids of {dataset.name}"
+        )
     if len(set(ids)) != len(ids):
         seen: set[str] = set()
         twice = next(i for i in ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]

@@ -61,7 +61,9 @@ class RunFolder:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
         except OSError as error:
-            raise EnvironmentError_(f"cannot make {partial}: {error.strerror}", hint="is the place writable?") from error
+            raise EnvironmentError_(
+                f"cannot make {partial}: {error.strerror}", hint="is the place writable?"
+            ) from error
         folder.write("config.json", text)
         return folder
 
@@ -93,7 +95,9 @@ class RunFolder:
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise RunError(f"{self.path} has no {name}", hint="`expunge audit RUN` makes audit.json and the report") from None
+            raise RunError(
+                f"{self.path} has no {name}", hint="`expunge audit RUN` makes audit.json and the report"
+            ) from None
         except ValueError as error:
             raise RunError(f"{self.path / name} is damaged: {error}") from None
 
@@ -117,7 +121,9 @@ class RunFolder:
                 Path(staging).unlink(missing_ok=True)
         except OSError as error:
             full = "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror or error)
-            raise EnvironmentError_(f"cannot write {place}: {full}", hint="the run can be gone on with once there is room") from error
+            raise EnvironmentError_(
+                f"cannot write {place}: {full}", hint="the run can be gone on with once there is room"
+            ) from error
 
     def finish(self) -> None:
         """Put the folder in its place, without checkpoints and what a killed process left: from here on it is whole."""

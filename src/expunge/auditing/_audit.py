@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ import numpy as np
 
 from expunge.auditing._passes import Passes
 from expunge.auditing._plan import NotRun, Plan, plan
-from expunge.auditing._scores import Score, score, seeds_needed
+from expunge.auditing._scores import Score, StandIn, score, seeds_needed
 from expunge.auditing.verdict import Verdict, classify, gather
 from expunge.card import Card, Place
 from expunge.errors import LearnerError
 from expunge.learners import CausalLM, Learner
-from expunge.metrics import Blocks, Want
+from expunge.metrics import Blocks, Metric, RoleMetric, Want
 from expunge.request import Resolved
 
 CLUSTER_FIELDS = ("author", "user", "document")
@@ -109,6 +109,7 @@ def audit_learner(
     *,
     original: Learner | None = None,
     retrained: Sequence[Learner] = (),
+    base: Learner | None = None,
     card: Card | None = None,
     lives_in: Place = "weights",
     config: AuditConfig | None = None,
@@ -123,6 +124,8 @@ def audit_learner(
         request: What it was asked to forget.
         original: The model before.
         retrained: Models trained without the forget set, one a seed.
+        base: What the original was fine-tuned from; stands in where there is no retrained model. Without it the
+            original's own figure on the holdout set does.
         card: Of the method that made it; None when it is not known, which then counts as approximate.
         lives_in: Where the forgetting is, if not where the card says.
         config: How.
@@ -157,6 +160,7 @@ def audit_learner(
             unlearned=blocks,
             original=before,
             retrained=references,
+            stand_in=None if references else _stand_in(metric, passes, original, base),
             cluster_of=clusters,
             needed=seeds_needed(unlearned.kind),
             replicates=config.replicates,
@@ -179,11 +183,29 @@ def audit_learner(
     )
 
 
+def _stand_in(metric: Metric, passes: Passes, original: Learner | None, base: Learner | None) -> StandIn | None:
+    """Return the base model's figure, else the original's on records like the forgotten ones that it never saw."""
+    if metric.family != "behaviour" or not isinstance(metric, RoleMetric):
+        return None
+    if base is not None:
+        return StandIn(measure=metric.measure(passes.read(base, metric.wants())), what="the model before fine-tuning")
+    unseen = replace(metric, role="holdout")
+    if original is None or not all(passes.ids(want) for want in unseen.wants()):
+        return None
+    measure = unseen.measure(passes.read(original, unseen.wants()))
+    return StandIn(measure=measure, what="what the original says of the holdout set")
+
+
 def _without(request: Resolved, exclude: Any) -> Resolved:
     if not exclude:
         return request
     gone = set(request.dataset.select(exclude))
-    return Resolved(request.dataset, {r: [i for i in ids if i not in gone] for r, ids in request.ids.items()}, request.target, request.reason)
+    return Resolved(
+        request.dataset,
+        {r: [i for i in ids if i not in gone] for r, ids in request.ids.items()},
+        request.target,
+        request.reason,
+    )
 
 
 def _clusters(request: Resolved, name: str) -> dict[str, str] | None:
@@ -218,9 +240,12 @@ def _where(unlearned: Learner, card: Card | None, lives_in: Place) -> Place:
 def _plane(scores: Sequence[Score]) -> tuple[list[PlanePoint], tuple[str, str]]:
     forget = next((s for s in scores if s.family == "behaviour" and s.e is not None), None)
     utility = next((s for s in reversed(scores) if s.family == "utility" and s.e is not None), None)
-    if forget is None or utility is None or forget.original is None or utility.chance is None:
+    if forget is None or utility is None or forget.original is None or utility.chance is None or not forget.retrained:
         return [], ("", "")
-    assert forget.e is not None and forget.e_interval is not None and utility.e is not None and utility.e_interval is not None
+    assert forget.e is not None
+    assert forget.e_interval is not None
+    assert utility.e is not None
+    assert utility.e_interval is not None
     mean_f = float(np.mean([r.value for r in forget.retrained]))
     mean_u = float(np.mean([r.value for r in utility.retrained]))
     gap_f, gap_u = forget.original.value - mean_f, mean_u - utility.chance
@@ -236,7 +261,11 @@ def _plane(scores: Sequence[Score]) -> tuple[list[PlanePoint], tuple[str, str]]:
     if utility.original is not None:
         points.append(PlanePoint(label="original", e_forget=1.0, e_utility=(mean_u - utility.original.value) / gap_u))
     for number, (f, u) in enumerate(zip(forget.retrained, utility.retrained, strict=True), 1):
-        points.append(PlanePoint(label=f"retrained {number}", e_forget=(f.value - mean_f) / gap_f, e_utility=(mean_u - u.value) / gap_u))
+        points.append(
+            PlanePoint(
+                label=f"retrained {number}", e_forget=(f.value - mean_f) / gap_f, e_utility=(mean_u - u.value) / gap_u
+            )
+        )
     return points, (forget.label, utility.label)
 
 

@@ -96,7 +96,7 @@ class Passes:
         together: dict[tuple[str, ...], list[Want]] = {}
         for want in wants:
             together.setdefault(tuple(self.ids(want)), []).append(want)
-        answers = {}
+        answers: dict[Want, Block] = {}
         for ids, group in together.items():
             readings = learner.score(self.request.dataset, list(ids), [w.field for w in group])
             answers |= {w: _block(readings[w.field]) for w in group}

@@ -94,7 +94,9 @@ def plan(learner: Learner, passes: Passes, *, suite: str = "", retrained: int = 
     for name, settings in SUITES[suite]:
         metric: Metric = find("metrics", name)(**settings)
         if learner.kind not in metric.card.learners:
-            raise ConfigError(f"the metric {name} is not for a {learner.kind}", hint=f"suite for it: {suite_for(learner)}")
+            raise ConfigError(
+                f"the metric {name} is not for a {learner.kind}", hint=f"suite for it: {suite_for(learner)}"
+            )
         metric = _fitted(metric, passes)
         reason = _missing(metric, passes, retrained)
         if reason:

@@ -45,6 +45,7 @@ class Score:
         clusters: Resampled units in the smallest stratum.
         original: None when there is no such model.
         unlearned: None where the metric cannot be computed without retrained models.
+        surrogate: What stands in where there is no retrained model; `note` says what it is.
         retrained: One a seed.
         chance: Level of a model that knows nothing, of a utility metric.
         floor: Noise floor: the larger of the seeds' standard deviation and one record's weight.
@@ -72,6 +73,7 @@ class Score:
     original: Estimate | None = None
     unlearned: Estimate | None = None
     retrained: list[Estimate] = field(default_factory=list)
+    surrogate: Estimate | None = None
     chance: float | None = None
     floor: float | None = None
     informative: bool | None = None
@@ -90,7 +92,8 @@ class Score:
         """Mean of the retrained models ± two floors, in the metric's unit."""
         if self.floor is None:
             return None
-        mean = float(np.mean([r.value for r in self.retrained]))
+        references = [self.surrogate] if self.surrogate is not None else self.retrained
+        mean = float(np.mean([r.value for r in references]))
         return Interval(low=mean - FLOORS_OF_BAND * self.floor, high=mean + FLOORS_OF_BAND * self.floor)
 
     @property
@@ -130,6 +133,19 @@ class Score:
         return asdict(self) | {"band": asdict(self.band) if self.band else None} | derived
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StandIn:
+    """What a metric is read against where there is no retrained model.
+
+    Args:
+        measure: The same metric on it.
+        what: What it is, in words.
+    """
+
+    measure: Measure
+    what: str
+
+
 def seeds_needed(learner: str) -> int:
     """Return how many retrained models a kind of learner needs: 3 for language models, 5 where they are cheap."""
     return 3 if learner == "causal_lm" else 5
@@ -141,6 +157,7 @@ def score(
     unlearned: Blocks,
     original: Blocks | None = None,
     retrained: Sequence[Blocks] = (),
+    stand_in: StandIn | None = None,
     cluster_of: Mapping[str, str] | None = None,
     needed: int = 3,
     replicates: int = 1000,
@@ -156,6 +173,7 @@ def score(
     Args:
         metric: What to compute.
         unlearned: Its stored answers; likewise `original`, None if there is none, and `retrained`, one a seed.
+        stand_in: Read instead of retrained models where there are none; never mixed with them.
         cluster_of: Record id to author, user or document; records it does not list stand alone.
         needed: Retrained models below which the state is "too-few" (`seeds_needed`).
         replicates: Of the bootstrap.
@@ -184,6 +202,10 @@ def score(
         "chance": measures[0].chance, "parts": measures[0].parts,
         "known": len(retrained), "needed": needed, "seed": seed,
     }  # fmt: skip
+    if not retrained and stand_in is not None and original is not None and metric.family == "behaviour":
+        return _described(
+            metric, **described, **_surrogate(metric, measures, draws, stand_in, cluster_of, needed, seed)
+        )
     if len(measures) == len(models):
         few = bool(retrained)
         note = "one retrained model cannot be compared with another" if few else "there is no retrained model"
@@ -198,6 +220,26 @@ def score(
         note = "the metric has no chance level" if metric.family == "utility" else "there is no original model"
         return _described(metric, **described, floor=floor, state="not-informative", note=note)
     return _described(metric, **described, floor=floor, **_against(metric, plain, drawn, floor, len(seeds), needed))
+
+
+def _surrogate(
+    metric: Metric,
+    measures: Sequence[Measure],
+    draws: np.ndarray,
+    stand_in: StandIn,
+    cluster_of: Mapping[str, str] | None,
+    needed: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Return e against what stands in for retraining; its records are others, so they are drawn apart."""
+    units = Units.of(stand_in.measure, cluster_of)
+    drawn = resample([stand_in.measure], units, replicates=draws.shape[1], seed=seed + 1)[0]
+    u, o, s = (float(m.estimate()[0]) for m in (*measures, stand_in.measure))
+    floor = _floor(metric, [s], abs(o - s), measures[0].records)
+    against = _against(metric, (u - s, o - s), (draws[0] - drawn, draws[1] - drawn), floor, 0, needed)
+    facts = {"surrogate": Estimate(value=s, interval=interval(drawn, s)), "floor": floor, **against}
+    note = f"there is no retrained model; {stand_in.what} stands in"
+    return facts | {"state": "no-reference" if against["informative"] else "not-informative", "note": note}
 
 
 def _ends(metric: Metric, u: T, o: T, r: T, chance: float | None) -> tuple[T, T] | None:

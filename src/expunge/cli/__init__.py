@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+import warnings
+from typing import Any, NoReturn
 
 INTERRUPTED = 130
 """What typer leaves with on Ctrl-C."""
-import warnings
-from typing import Any
 
 
 def main() -> None:
-    """Run the command line and turn errors into a line, a hint and an exit code: 0 done, 1 verdict, 2 usage, 3 environment."""
+    """Run the command line; errors become a line, a hint and an exit code.
+
+    0 done, 1 the verdict failed, 2 usage, 3 environment.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.showwarning = _say
+    warnings.showwarning = _say  # type: ignore[assignment]
     from expunge.cli._app import app
     from expunge.errors import ExpungeError
 

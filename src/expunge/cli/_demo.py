@@ -43,8 +43,20 @@ CLASSIFIER = {
     "ssd": ["method.alpha=sweep"],
 }
 GROUPS = [
-    Group("digits_class", "a classifier forgets the digit 3", "accuracy (forget, 1 − UA)", "accuracy (test, TA)", CLASSIFIER),
-    Group("digits_random", "a classifier forgets 130 random images", "accuracy (forget, 1 − UA)", "accuracy (test, TA)", CLASSIFIER),
+    Group(
+        "digits_class",
+        "a classifier forgets the digit 3",
+        "accuracy (forget, 1 − UA)",
+        "accuracy (test, TA)",
+        CLASSIFIER,
+    ),
+    Group(
+        "digits_random",
+        "a classifier forgets 130 random images",
+        "accuracy (forget, 1 − UA)",
+        "accuracy (test, TA)",
+        CLASSIFIER,
+    ),
     Group(
         "authors",
         "a language model forgets eight authors",
@@ -78,8 +90,11 @@ def row(group: Group, name: str, view: RunView) -> dict[str, Any]:
             cells |= {head: "—", f"{head} e": "—"}
             continue
         mean = sum(score.retrained) / len(score.retrained) if score.retrained else float("nan")
-        cells[head] = f"{score.unlearned:.3f} [{score.interval.low:.3f}, {score.interval.high:.3f}] retrained {mean:.3f}"
-        shown = score.e_interval is not None and score.e is not None
-        cells[f"{head} e"] = f"{score.e:.2f} [{score.e_interval.low:.2f}, {score.e_interval.high:.2f}]" if shown else score.state  # type: ignore[union-attr]
+        cells[head] = (
+            f"{score.unlearned:.3f} [{score.interval.low:.3f}, {score.interval.high:.3f}] retrained {mean:.3f}"
+        )
+        e, around = score.e, score.e_interval
+        known = e is not None and around is not None
+        cells[f"{head} e"] = f"{e:.2f} [{around.low:.2f}, {around.high:.2f}]" if known and around else score.state
     cells["verdict"] = ", ".join([view.verdict.slug, *view.verdict.flags]) if view.verdict else "—"
     return cells

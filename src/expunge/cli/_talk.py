@@ -22,7 +22,9 @@ def put(value: Any, *, as_json: bool, text: str) -> None:
 def table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> str:
     """Return rows as aligned columns, readable without colour."""
     widths = [max(len(str(row[k])) for row in [heads, *rows]) for k in range(len(heads))]
-    lines = ["  ".join(str(cell).ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in [heads, *rows]]
+    lines = [
+        "  ".join(str(cell).ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in [heads, *rows]
+    ]
     return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,9 @@ from expunge.cli._talk import put, say, table
 def audit(
     run: Annotated[Path, typer.Argument(help="A run folder, or a model folder together with --recipe.")],
     recipe: Annotated[str, typer.Option(help="For a model folder: the recipe that holds request and original.")] = "",
-    retrained: Annotated[list[Path] | None, typer.Option(help="Model retrained without the forget set; repeat it.")] = None,
+    retrained: Annotated[
+        list[Path] | None, typer.Option(help="Model retrained without the forget set; repeat it.")
+    ] = None,
     fail_on: Annotated[str, typer.Option(help="Exit 1 when the verdict is this class or a worse one.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print scores and verdict as JSON.")] = False,
 ) -> None:
@@ -36,6 +39,7 @@ def audit(
             retrained=[*references, *(retrained or [])],
             cache=cache_folder() / "passes",
             progress=say,
+            **asdict(made.audit_config()),
         )
     else:
         found = api.audit_run(run, retrained=retrained or [], talk=say)

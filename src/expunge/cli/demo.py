@@ -14,7 +14,9 @@ EXPECTED = "three to four minutes on two cores"
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for runs and report; an earlier demo there is replaced.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="Folder for runs and report; an earlier demo there is replaced.")] = Path(
+        "demo"
+    ),
     only: Annotated[str, typer.Option(help="Only this recipe.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
@@ -43,7 +45,7 @@ def demo(
         training = [pool.submit(train_model, job, folder) for folder, job in jobs.items()]
         for done, finished in enumerate(as_completed(training), 1):
             finished.result()
-            say(f"[{time.monotonic() - started:4.0f} s] originals and retrained references: {done} of {len(jobs)} trained")
+            say(f"[{time.monotonic() - started:4.0f} s] originals and references: {done} of {len(jobs)} trained")
         running = {}
         for group, name, recipe in runs:
             rerun = shlex.join(["expunge", "forget", group.recipe, *group.overrides(name)])
@@ -51,12 +53,10 @@ def demo(
             running[pool.submit(api.run_recipe, recipe, place, cache=cache, rerun=rerun)] = (group, name)
         for done, finished in enumerate(as_completed(running), 1):
             group, name = running[finished]
-            view = (finished.result() / "view.json").read_text(encoding="utf-8")
-            pages_of[group.recipe, name] = pages.RunView.model_validate_json(view)
+            text = (finished.result() / "view.json").read_text(encoding="utf-8")
+            pages_of[group.recipe, name] = pages.RunView.model_validate_json(text)
             say(f"[{time.monotonic() - started:4.0f} s] run {done} of {len(runs)} done: {name}, {group.title}")
-    groups = {
-        g.title: [(pages_of[g.recipe, n], f"{g.recipe}/{n}/report.html") for n in g.methods] for g in chosen
-    }
+    groups = {g.title: [(pages_of[g.recipe, n], f"{g.recipe}/{n}/report.html") for n in g.methods] for g in chosen}
     view = compare_view("What was forgotten, and how do we know?", groups, rerun="expunge demo")
     report = out.absolute() / "report.html"
     report.write_text(pages.render_compare(view), encoding="utf-8")

@@ -22,7 +22,9 @@ def forget(
     holdout: Annotated[str, typer.Option(help="Records like the forgotten ones, never trained on.")] = "",
     test: Annotated[str, typer.Option(help="Records never trained on, for utility.")] = "",
     method: Annotated[str, typer.Option(help="Method, see `expunge ls methods`.")] = "",
-    retrained: Annotated[list[Path] | None, typer.Option(help="Model retrained without the forget set; repeat it.")] = None,
+    retrained: Annotated[
+        list[Path] | None, typer.Option(help="Model retrained without the forget set; repeat it.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything drawn.")] = None,
     workers: Annotated[int, typer.Option(help="Processes for originals and references.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print the run as JSON.")] = False,
@@ -46,9 +48,13 @@ def forget(
     elif recipe:
         made = read_recipe(recipe, overrides=changes, with_file=with_file)
     else:
-        raise ConfigError("forget needs a recipe, or --model with --forget and --retain", hint="`expunge ls recipes` lists some")
+        raise ConfigError(
+            "forget needs a recipe, or --model with --forget and --retain", hint="`expunge ls recipes` lists some"
+        )
     name = made.method["name"]
-    place = out or Path("runs") / f"{Path(recipe).stem if recipe and not model else Path(model).name}-{name}-{made.seed}"
+    place = (
+        out or Path("runs") / f"{Path(recipe).stem if recipe and not model else Path(model).name}-{name}-{made.seed}"
+    )
     folder = api.run_recipe(made, place, workers=workers, talk=say, progress=steps_on_terminal(name))
     found = RunFolder.open(folder)
     verdict = found.read("audit.json")["verdict"]
@@ -56,7 +62,9 @@ def forget(
     put({"run": str(folder), "verdict": verdict, **found.read("run.json")}, as_json=as_json, text=str(folder))
 
 
-def _values(model: str, data: str, forget_set: str, retain: str, holdout: str, test: str, method: str, retrained: list[Path]) -> dict[str, Any]:
+def _values(
+    model: str, data: str, forget_set: str, retain: str, holdout: str, test: str, method: str, retrained: list[Path]
+) -> dict[str, Any]:
     sets = {"data": data, "forget": forget_set, "retain": retain, "holdout": holdout, "test": test}
     request = {k: v for k, v in sets.items() if v}
     paths = {"paths": [str(p) for p in retrained]} if retrained else {}

@@ -40,7 +40,13 @@ def _recipes() -> list[dict[str, Any]]:
     found = []
     for path in sorted(shipped().glob("*.yaml")):
         lines = path.read_text(encoding="utf-8").splitlines()
-        found.append({"name": path.stem, "what": lines[0].removeprefix("# What:").strip(), "cost": lines[1].removeprefix("# Cost:").strip()})
+        found.append(
+            {
+                "name": path.stem,
+                "what": lines[0].removeprefix("# What:").strip(),
+                "cost": lines[1].removeprefix("# Cost:").strip(),
+            }
+        )
     return found
 
 

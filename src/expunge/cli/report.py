@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from expunge.cli._talk import put
+
+if TYPE_CHECKING:
+    from expunge.pages import RunView
+    from expunge.run_folder import RunFolder
 
 
 def report(
@@ -22,7 +26,7 @@ def report(
     from expunge.run_folder import RunFolder
 
     folders = [RunFolder.open(r) for r in runs]
-    views = [pages.RunView.model_validate(f.read("view.json")) for f in folders]
+    views = [_view(f) for f in folders]
     if len(views) == 1:
         view: pages.RunView | pages.CompareView = views[0]
         page, place = pages.render_run(views[0]), out or folders[0].path / "report.html"
@@ -30,13 +34,29 @@ def report(
         place = out or Path("comparison.html")
         groups: dict[str, list[tuple[pages.RunView, str]]] = {}
         for folder, one in zip(folders, views, strict=True):
-            groups.setdefault(one.request.reason or one.request.name, []).append((one, _relative(folder.path / "report.html", place)))
+            groups.setdefault(one.request.reason or one.request.name, []).append(
+                (one, _relative(folder.path / "report.html", place))
+            )
         view = compare_view(title, groups)
         page = pages.render_compare(view)
     if not as_json:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(page, encoding="utf-8")
     put(view.model_dump(mode="json"), as_json=as_json, text=str(place))
+
+
+def _view(folder: RunFolder) -> RunView:
+    from pydantic import ValidationError
+
+    from expunge.errors import RunError
+    from expunge.pages import RunView
+
+    try:
+        return RunView.model_validate(folder.read("view.json"))
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        what = f"{folder.path / 'view.json'} is damaged or of another version: {where}"
+        raise RunError(what, hint="`expunge audit RUN` makes it anew") from None
 
 
 def _relative(target: Path, page: Path) -> str:

@@ -26,16 +26,29 @@ def show(
         everything = [n for k in KINDS for n in names(k)]
         raise ConfigError(f"nothing is called {name!r}", hint=did_you_mean(name, everything))
     idea = find(kind, name)
-    facts = {"name": name, "kind": kind, "doc": inspect.getdoc(idea) or "", "fields": _fields(idea), "card": _card(idea)}
+    facts: dict[str, Any] = {
+        "name": name,
+        "kind": kind,
+        "doc": inspect.getdoc(idea) or "",
+        "fields": _fields(idea),
+        "card": _card(idea),
+    }
     settings = "\n".join(f"  {f['name']} = {f['default']!r}" for f in facts["fields"]) or "  none"
     card = "\n".join(f"  {k}: {v}" for k, v in facts["card"].items() if v not in ("", None, []))
-    put(facts, as_json=as_json, text=f"{name} ({kind})\n\n{facts['doc']}\n\nFields and defaults:\n{settings}\n\nCard:\n{card}")
+    put(
+        facts,
+        as_json=as_json,
+        text=f"{name} ({kind})\n\n{facts['doc']}\n\nFields and defaults:\n{settings}\n\nCard:\n{card}",
+    )
 
 
 def _fields(idea: Any) -> list[dict[str, Any]]:
     if not dataclasses.is_dataclass(idea):
         return []
-    return [{"name": f.name, "default": None if f.default is dataclasses.MISSING else f.default} for f in dataclasses.fields(idea)]
+    return [
+        {"name": f.name, "default": None if f.default is dataclasses.MISSING else f.default}
+        for f in dataclasses.fields(idea)
+    ]
 
 
 def _card(idea: Any) -> dict[str, Any]:

@@ -15,7 +15,9 @@ def train(
     recipe: Annotated[str, typer.Argument(help="A training recipe, or the name of one that comes with Expunge.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings such as train.epochs=20.")] = None,
     out: Annotated[Path | None, typer.Option(help="Copy the model here. Default: it stays in the cache.")] = None,
-    without: Annotated[str, typer.Option(help="Leave these records out: a subset's name. Makes a retrained reference.")] = "",
+    without: Annotated[
+        str, typer.Option(help="Leave these records out: a subset's name. Makes a retrained reference.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print facts as JSON.")] = False,
 ) -> None:
     """Train a model."""
@@ -36,5 +38,8 @@ def train(
         say(f"training on {len(job.ids)} records")
         train_model(job, folder, progress=steps_on_terminal("train"))
     if out is not None:
-        shutil.copytree(folder, out)
+        staging = out.absolute().with_name(f".{out.name}.partial")
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.copytree(folder, staging)
+        staging.rename(out)
     put({"model": str(out or folder), **training_facts(folder)}, as_json=as_json, text=str(out or folder))

@@ -21,8 +21,9 @@ def validate(
 
 
 def _recipe(what: str, overrides: list[str]) -> dict[str, object]:
+    from expunge.api import refuse_unmet
     from expunge.config import build, override, read_yaml
-    from expunge.recipe import Job, TrainRecipe, data_of, found, read_recipe
+    from expunge.recipe import Job, TrainRecipe, data_of, found, read_recipe, refuse_missing
 
     values = read_yaml(found(what))
     if "request" not in values:
@@ -31,11 +32,26 @@ def _recipe(what: str, overrides: list[str]) -> dict[str, object]:
         made = build(TrainRecipe, values, what)
         dataset = data_of(made)
         made.config()
-        return {"recipe": what, "kind": "train", "records": len(Job(made, dataset).ids), "data": dataset.fingerprint, "valid": True}
+        return {
+            "recipe": what,
+            "kind": "train",
+            "records": len(Job(made, dataset).ids),
+            "data": dataset.fingerprint,
+            "valid": True,
+        }
     recipe = read_recipe(what, overrides=overrides)
     request = recipe.resolve()
+    refuse_unmet(request, [recipe.built_method(), *recipe.built_modifiers()])
+    refuse_missing(recipe)
     counts = {role: len(ids) for role, ids in request.ids.items() if ids}
-    return {"recipe": what, "kind": "forget", "method": recipe.method["name"], "records": counts, "digest": request.digest, "valid": True}
+    return {
+        "recipe": what,
+        "kind": "forget",
+        "method": recipe.method["name"],
+        "records": counts,
+        "digest": request.digest,
+        "valid": True,
+    }
 
 
 def _run(path: Path) -> dict[str, object]:
@@ -48,5 +64,8 @@ def _run(path: Path) -> dict[str, object]:
     for name in ("config.json", "request.json", "audit.json", "view.json"):
         folder.read(name)
     if load(folder.model).hash() != facts["model_hash"]:
-        raise RunError(f"{folder.model} is not the model that {path} made: its hash differs", hint="do the run again: " + facts["rerun"])
+        raise RunError(
+            f"{folder.model} is not the model that {path} made: its hash differs",
+            hint="do the run again: " + facts["rerun"],
+        )
     return {"run": str(path), "method": facts["method"]["name"], "model_hash": facts["model_hash"], "valid": True}

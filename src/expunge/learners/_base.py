@@ -10,19 +10,17 @@ import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from expunge.data import Dataset
 from expunge.errors import LearnerError
 from expunge.learners._batch import Batch
 from expunge.learners._part import Part
-
-if TYPE_CHECKING:
-    from typing import Self
 
 Reading = dict[str, Any]
 
@@ -35,7 +33,7 @@ class Guard(Protocol):
         """Name of the method whose `guard` rebuilds it."""
         ...
 
-    def logits(self, batch: Batch, logits_NV: Tensor) -> Tensor:
+    def logits(self, batch: Batch, logits_NV: Float[Tensor, "N V"]) -> Float[Tensor, "N V"]:
         """Return the logits that are served instead, [N, V]."""
         ...
 
@@ -80,37 +78,37 @@ class Learner:
 
     # The model's answer --------------------------------------------------------------------------------------------
 
-    def logits(self, batch: Batch) -> Tensor:
+    def logits(self, batch: Batch) -> Float[Tensor, "N V"]:
         """Return the served logits over scored positions only, [N, V]; guards included."""
         logits_NV = self._logits(batch)
         for guard in self.guards:
             logits_NV = guard.logits(batch, logits_NV)
         return logits_NV
 
-    def _logits(self, batch: Batch) -> Tensor:
+    def _logits(self, batch: Batch) -> Float[Tensor, "N V"]:
         return self.head(self.states(batch))
 
-    def states(self, batch: Batch) -> Tensor:
+    def states(self, batch: Batch) -> Float[Tensor, "N D"]:
         """Return what the head reads at scored positions, [N, D]: the cheapest whole-distribution reference."""
         raise NotImplementedError
 
-    def head(self, states_ND: Tensor) -> Tensor:
+    def head(self, states_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
         """Return logits [N, V] of head inputs [N, D]."""
         raise NotImplementedError
 
-    def log_probs(self, batch: Batch) -> Tensor:
+    def log_probs(self, batch: Batch) -> Float[Tensor, "N V"]:
         """Return log p over the vocabulary or classes, [N, V], nats."""
         return self.logits(batch).float().log_softmax(-1)
 
-    def target_log_probs(self, batch: Batch) -> Tensor:
+    def target_log_probs(self, batch: Batch) -> Float[Tensor, " N"]:
         """Return log p(target) of each scored position, [N], nats, ≤ 0."""
         return -nn.functional.cross_entropy(self.logits(batch).float(), batch.targets, reduction="none")
 
-    def log_likelihood(self, batch: Batch) -> Tensor:
+    def log_likelihood(self, batch: Batch) -> Float[Tensor, " B"]:
         """Return log p(y|x) of each example, SUMMED over its positions, [B], nats, ≤ 0."""
         return batch.sum_by_example(self.target_log_probs(batch))
 
-    def mean_log_likelihood(self, batch: Batch) -> Tensor:
+    def mean_log_likelihood(self, batch: Batch) -> Float[Tensor, " B"]:
         """Return log p(y|x) of each example divided by its positions, [B], nats a position, ≤ 0."""
         return self.log_likelihood(batch) / batch.positions()
 
@@ -128,7 +126,7 @@ class Learner:
         """Return the parameters that learn, by name, each once."""
         return {n: p for n, p in self.model.named_parameters() if p.requires_grad}
 
-    def gradient(self, scalar: Tensor, *, retain_graph: bool = False) -> dict[str, Tensor]:
+    def gradient(self, scalar: Float[Tensor, ""], *, retain_graph: bool = False) -> dict[str, Tensor]:
         """Return d scalar / d parameter for every trainable parameter, zeros where it does not matter."""
         named = self.trainable()
         if not scalar.requires_grad:
@@ -233,7 +231,7 @@ class Learner:
             readings[name] = join(pieces)
         return readings
 
-    def read(self, batch: Batch, logits_NV: Tensor) -> Reading:
+    def read(self, batch: Batch, logits_NV: Float[Tensor, "N V"]) -> Reading:
         """Reduce logits at scored positions to what metrics need."""
         logp_NV = logits_NV.float().log_softmax(-1)
         p_NV = logp_NV.exp()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from expunge.data import Dataset
@@ -34,9 +35,9 @@ class Batch:
     role: str
     dataset: Dataset
     inputs: dict[str, Tensor]
-    targets: Tensor
-    owner: Tensor
-    places: Tensor
+    targets: Int[Tensor, " N"]
+    owner: Int[Tensor, " N"]
+    places: Int[Tensor, " N"]
     stored: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -54,10 +55,10 @@ class Batch:
         }
         return replace(self, **moved)
 
-    def sum_by_example(self, values_N: Tensor) -> Tensor:
+    def sum_by_example(self, values_N: Float[Tensor, "N ..."]) -> Float[Tensor, "B ..."]:
         """Return the sum over each example's positions, [N, ...] -> [B, ...]."""
         return values_N.new_zeros(len(self), *values_N.shape[1:]).index_add(0, self.owner, values_N)
 
-    def positions(self) -> Tensor:
+    def positions(self) -> Int[Tensor, " B"]:
         """Return how many scored positions each example has, [B], ≥ 1."""
         return torch.bincount(self.owner, minlength=len(self))

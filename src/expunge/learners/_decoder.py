@@ -9,6 +9,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ class Decoder:
         decoder.advance(tokens.to(learner.device), mask.to(learner.device))
         return decoder
 
-    def advance(self, tokens_BT: Tensor, mask_BT: Tensor | None = None) -> Tensor:
+    def advance(
+        self, tokens_BT: Int[Tensor, "B T"], mask_BT: Int[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B T D"]:
         """Read tokens, return hidden states [B, T, D]. Padding stands to the left of the first, right of the last."""
         mask_BT = torch.ones_like(tokens_BT) if mask_BT is None else mask_BT
         self.mask = torch.cat([self.mask, mask_BT], 1)
@@ -69,7 +72,7 @@ class Decoder:
         cache.batch_select_indices(rows)
         return Decoder(self.learner, cache, self.mask[rows], self.state[rows])
 
-    def answer_states(self, rows: list[int], answers: list[list[int]]) -> Tensor:
+    def answer_states(self, rows: list[int], answers: list[list[int]]) -> Float[Tensor, "N D"]:
         """Return hidden states at every position that predicts an answer token, [sum of lengths, D], answers in order.
 
         Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -19,7 +20,7 @@ class Part:
         weight: How many examples or positions the total sums, > 0.
     """
 
-    total: Tensor
+    total: Float[Tensor, ""]
     weight: float
 
     @classmethod

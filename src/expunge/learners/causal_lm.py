@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from expunge.data import Dataset
@@ -131,12 +132,12 @@ class CausalLM(Learner):
 
     # The model's answer --------------------------------------------------------------------------------------------
 
-    def states(self, batch: Batch) -> Tensor:
+    def states(self, batch: Batch) -> Float[Tensor, "N D"]:
         """Return last hidden states at scored positions [N, D]; no [B, L, V] ever exists."""
         hidden_BLD = self._inner.base_model(input_ids=batch.inputs["input_ids"], use_cache=False).last_hidden_state
         return hidden_BLD.flatten(0, 1)[batch.places]
 
-    def head(self, states_ND: Tensor) -> Tensor:
+    def head(self, states_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
         """Return logits [N, V], with the soft cap or scale that some architectures apply after the head."""
         return self._shaped(self._inner.get_output_embeddings()(states_ND))
 
@@ -145,7 +146,7 @@ class CausalLM(Learner):
         module = copy.deepcopy(self._inner.get_output_embeddings()).requires_grad_(False)
         return lambda states_ND: self._shaped(module(states_ND))
 
-    def _shaped(self, logits_NV: Tensor) -> Tensor:
+    def _shaped(self, logits_NV: Float[Tensor, "N V"]) -> Float[Tensor, "N V"]:
         config = self._inner.config
         if scale := getattr(config, "logit_scale", None):
             logits_NV = logits_NV * scale
@@ -155,7 +156,7 @@ class CausalLM(Learner):
             logits_NV = cap * torch.tanh(logits_NV / cap)
         return logits_NV
 
-    def features(self, batch: Batch, layer: int) -> Tensor:
+    def features(self, batch: Batch, layer: int) -> Float[Tensor, "B D"]:
         """Return the hidden state that predicts the first answer token, after `layer` blocks (0: embedding), [B, D]."""
         output = self._inner.base_model(input_ids=batch.inputs["input_ids"], use_cache=False, output_hidden_states=True)
         first = torch.ones_like(batch.owner, dtype=torch.bool)

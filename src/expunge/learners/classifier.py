@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from expunge.data import Dataset
@@ -74,7 +75,7 @@ class Classifier(Learner):
         count = torch.arange(len(ids), device=targets.device)
         return Batch(list(ids), role, dataset, named, targets[rows.to(targets.device)], count, count)
 
-    def states(self, batch: Batch) -> Tensor:
+    def states(self, batch: Batch) -> Float[Tensor, "B C"]:
         """Return the class scores [B, C]: a classifier's cheapest whole-distribution reference is its logits."""
         try:
             output = self.model(**batch.inputs) if self._is_transformers else self.model(batch.inputs["x"])
@@ -88,11 +89,11 @@ class Classifier(Learner):
             ) from error
         return getattr(output, "logits", output)
 
-    def head(self, states_ND: Tensor) -> Tensor:
+    def head(self, states_ND: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
         """Return the logits, which the states are."""
         return states_ND
 
-    def features(self, batch: Batch, layer: str) -> Tensor:
+    def features(self, batch: Batch, layer: str) -> Float[Tensor, "B D"]:
         """Return what the named module gives for each example, flattened, [B, D]."""
         caught: list[Tensor] = []
         modules = dict(self.model.named_modules())
@@ -128,7 +129,7 @@ class Classifier(Learner):
                 hint="is this the right model?",
             )
 
-    def read(self, batch: Batch, logits_NV: Tensor) -> Reading:
+    def read(self, batch: Batch, logits_NV: Float[Tensor, "N V"]) -> Reading:
         """As the base class, with every class's log-probability and the target."""
         extras = {"log_probs": logits_NV.float().log_softmax(-1).cpu().numpy(), "target": batch.targets.cpu().numpy()}
         return super().read(batch, logits_NV) | {"extras": extras}

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from expunge.card import Card
@@ -83,7 +84,7 @@ class RefusalFilter:
     fields: list[str]
     name: str = "refuse"
 
-    def logits(self, batch: Batch, logits_NV: Tensor) -> Tensor:
+    def logits(self, batch: Batch, logits_NV: Float[Tensor, "N V"]) -> Float[Tensor, "N V"]:
         refused_B = torch.tensor(
             [k in self.listed for k in keys(batch.dataset, batch.ids, self.salt, self.fields)],
             device=batch.owner.device,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from expunge.card import Card
@@ -118,7 +119,7 @@ class SCRUB(Method):
         taken = {"epoch": int(chosen), "reference": reference, "errors": errors}
         run.log.append({"step": run.cost.steps, "rewind": taken})
 
-    def divergence(self, run: Run, batch: Batch) -> Tensor:
+    def divergence(self, run: Run, batch: Batch) -> Float[Tensor, " N"]:
         """Return d at each scored position [N], nats · T², ≥ 0."""
         teacher_NC = (run.reference_logits(batch) / self.temperature).log_softmax(-1)
         student_NC = (run.learner.logits(batch).float() / self.temperature).log_softmax(-1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from expunge.card import Card
@@ -97,7 +98,7 @@ class GU(Modifier):
         run.artefacts.drop("retain gradients")
 
 
-def orthonormal(columns: Tensor, tolerance: float) -> Tensor:
+def orthonormal(columns: Float[Tensor, "D k"], tolerance: float) -> Float[Tensor, "D r"]:
     """Return an orthonormal basis [D, r ≤ k] of columns [D, k], fp32; near-dependent columns are dropped."""
     kept: list[Tensor] = []
     for column in columns.float().T:
@@ -126,12 +127,12 @@ def preconditioner(run: Run, like: Gradients) -> Gradients:
     return found
 
 
-def flat(tensors: Gradients) -> Tensor:
+def flat(tensors: Gradients) -> Float[Tensor, " D"]:
     """Return tensors as one vector [D]."""
     return torch.cat([t.flatten() for t in tensors.values()])
 
 
-def unflat(vector: Tensor, like: Gradients) -> Gradients:
+def unflat(vector: Float[Tensor, " D"], like: Gradients) -> Gradients:
     """Return a vector [D] as tensors."""
     pieces = vector.split([t.numel() for t in like.values()])
     return {n: p.view_as(t) for (n, t), p in zip(like.items(), pieces, strict=True)}

@@ -99,7 +99,8 @@ def rehearse(
     curve = [(entry["step"], entry["watch"]["level"]) for entry in run.log if "watch" in entry]
     if curve[-1][1] > target:
         raise ConfigError(
-            f"stop: after {curve[-1][0]} steps the validation records are at {curve[-1][1]:.2f} nats, not yet at {target:.2f}",
+            f"stop: after {curve[-1][0]} steps the validation records are at {curve[-1][1]:.2f} nats, "
+            f"not yet at {target:.2f}",
             hint="raise train.epochs or train.lr",
         )
     nearest = min(curve[1:], key=lambda point: abs(point[1] - target))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from expunge.config import TrainConfig
@@ -195,7 +196,7 @@ class Run:
         self.store(f"reference_states/{role}", role=role, read=self.learner.states)
         self._keep_head()
 
-    def reference_logits(self, batch: Batch) -> Tensor:
+    def reference_logits(self, batch: Batch) -> Float[Tensor, "N V"]:
         """Return the logits of the model as it was when `store_distribution` was called in `begin`, [N, V]."""
         assert self._reference_head is not None, "call store_distribution in begin"
         with torch.no_grad():
@@ -234,7 +235,7 @@ class Run:
                 sums[name] = sums[name] + gradient if name in sums else gradient
         return {name: gradient / weight for name, gradient in sums.items()}
 
-    def read(self, role: str, field: str = "logp") -> Tensor:
+    def read(self, role: str, field: str = "logp") -> Float[Tensor, " N"]:
         """Return "logp" (nats) or "hit" (0 or 1) at every scored position of a role, [N], as the model is now."""
         with self.learner.evaluating():
             ids = self.ids(role)

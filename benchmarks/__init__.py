@@ -1,0 +1,1 @@
+"""What Expunge costs, measured: `python -m benchmarks [NAME]` writes `benchmarks/records/<name>.json`."""
