@@ -33,7 +33,7 @@ def versions() -> dict[str, str]:
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
-    """Return medians and the median ratio first / second over pairs, each with a 95 % interval by bootstrap of pairs."""
+    """Return medians and the median ratio first / second, each with a 95 % interval by bootstrap of the pairs."""
     pairs = np.array([first, second], dtype=np.float64)
     drawn = pairs[:, np.random.default_rng(0).integers(0, pairs.shape[1], (RESAMPLES, pairs.shape[1]))]
     return {
@@ -63,4 +63,8 @@ def in_fresh_process(*arguments: str) -> str:
 
 def _figure(value: float, drawn: np.ndarray) -> dict[str, float]:
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return {"median": round(float(value), 5), "low": round(float(low), 5), "high": round(float(high), 5)}
+    return {"median": _rounded(value), "low": _rounded(low), "high": _rounded(high)}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import install_import_hook
 
 SHAPED = ("expunge.learners", "expunge.methods", "expunge.modifiers", "expunge.train")
-install_import_hook(SHAPED, "beartype.beartype")  # shapes and types are checked in the test run only
+install_import_hook(SHAPED, "shapes.check")  # before anything imports them; users pay nothing
 
 from expunge.config import TrainConfig
 from expunge.data import Dataset, digits, fictitious

@@ -208,10 +208,11 @@ def run_recipe(
         ExpungeError: As `forget` and `audit`.
     """
     cache = cache or cache_folder()
+    refuse_missing(recipe)
     folder = RunFolder.begin(out, asdict(recipe))
     request = recipe.resolve()
     refuse_unmet(request, [recipe.built_method(), *recipe.built_modifiers()])
-    _note_request(folder, request)
+    _note_request(folder, request, talk)
     talk(f"forget {len(request.ids['forget'])} records, keep {len(request.ids['retain'])}")
     original_folder, retrained_folders = models_of(recipe, request, workers=workers, cache=cache, talk=talk)
     original = open_original(recipe, request.dataset, original_folder)
@@ -392,14 +393,13 @@ def versions() -> dict[str, str]:
     return {**{p: version(p) for p in PACKAGES}, "python": sys.version.split()[0]}
 
 
-def _note_request(folder: RunFolder, request: Resolved) -> None:
-    """Write request.json; a run that goes on must go on with the data that it began with."""
+def _note_request(folder: RunFolder, request: Resolved, talk: Talk) -> None:
+    """Write request.json; an earlier attempt is gone on with only on the data that it began with."""
     if (folder.path / "request.json").is_file():
         begun = folder.read("request.json")["data_fingerprint"]
         if begun != request.dataset.fingerprint:
-            raise RunError(
-                f"the data have changed since {folder.path} was begun", hint="delete that folder to begin anew"
-            )
+            talk("the data have changed since this run was begun: it begins anew")
+            folder.clear()
     folder.write("request.json", request.manifest())
 
 

@@ -83,7 +83,7 @@ def build(cls: type[Any], values: Mapping[str, Any] | None, where: str) -> Any:
     Args:
         cls: A dataclass.
         values: Field to value, as YAML or the command line gives them.
-        where: What the user calls this block, e.g. "method" or "recipes/x.yaml: train".
+        where: What the user calls this block, e.g. "method"; "" is the whole of the settings.
 
     Raises:
         ConfigError: An unknown field (the nearest is suggested), a value of the wrong type or out of range.
@@ -91,11 +91,12 @@ def build(cls: type[Any], values: Mapping[str, Any] | None, where: str) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
     values = dict(values or {})
+    block = f"{where}." if where else ""
     fields = [f.name for f in dataclasses.fields(cls) if f.init]
     for key in values:
         if key not in fields:
             raise ConfigError(
-                f"{where}.{key} is not a field of {_called(cls)} ({', '.join(fields) or 'none'})",
+                f"{block}{key} is not a field of {_called(cls)} ({', '.join(fields) or 'none'})",
                 hint=did_you_mean(key, fields),
             )
     try:
@@ -103,7 +104,9 @@ def build(cls: type[Any], values: Mapping[str, Any] | None, where: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "value"
-        raise ConfigError(f"{where}.{field}: {first['msg'].lower()}, got {first['input']!r}") from None
+        if first["type"] == "missing":
+            raise ConfigError(f"{block}{field} is missing", hint=f"fields: {', '.join(fields)}") from None
+        raise ConfigError(f"{block}{field}: {first['msg'].lower()}, got {first['input']!r}") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -231,7 +231,21 @@ def recipe_of(values: dict[str, Any], folder: Path, where: str = "recipe") -> Re
     values = _spelt_out(values, folder)
     if isinstance(values.get("method"), str):
         values = {**values, "method": {"name": values["method"]}}
-    return build(Recipe, _placed(values, folder), where)
+    return _whole(Recipe, _placed(values, folder), where)
+
+
+def train_recipe_of(values: dict[str, Any], where: str) -> TrainRecipe:
+    """Build a training recipe from values."""
+    made: TrainRecipe = _whole(TrainRecipe, values, where)
+    made.config()
+    return made
+
+
+def _whole(cls: type[Any], values: dict[str, Any], where: str) -> Any:
+    try:
+        return build(cls, values, "")
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}", hint=error.hint) from None
 
 
 def _spelt_out(values: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from expunge.registry import did_you_mean, find, names
 Data = str | Path | Mapping[str, Any] | Dataset
 Which = str | Path | Mapping[str, Any] | Sequence[str] | Dataset
 SETS = ("forget", "retain", "holdout", "test")
+ONE_ROLE = "a record is either forgotten or kept; take it out of one of the two"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,10 @@ class ForgetRequest:
             records = _told_apart(records)
             missing = [s for s in ("forget", "retain") if records.get(s) is None]
             if missing:
-                raise RequestError(f"without `data`, {' and '.join(missing)} must be a file or Dataset of records")
+                raise RequestError(
+                    f"without `data`, {' and '.join(missing)} must be a file or Dataset of records",
+                    hint="give `data`, what the model was trained on, or both files",
+                )
             parts = {s if s in ("holdout", "test") else f"train:{s}": d for s, d in records.items() if d is not None}
             _refuse_twins(records)
             dataset = _joined(parts)
@@ -202,7 +206,7 @@ def _refuse_twins(records: Mapping[str, Dataset | None]) -> None:
         if part is None or role == "forget":
             continue
         if both := set(forget.ids).intersection(part.ids):
-            raise RequestError(f"{len(both)} record(s) are in forget and in {role}, e.g. {min(both)!r}")
+            raise RequestError(f"{len(both)} record(s) are in forget and in {role}, e.g. {min(both)!r}", hint=ONE_ROLE)
         fields = [f for f in forget.columns if f in part.columns and f not in ("split", "id")]
         theirs = {_content(part, fields, row) for row in range(len(part))} if fields else set()
         twins = [i for row, i in enumerate(forget.ids) if theirs and _content(forget, fields, row) in theirs]
@@ -258,7 +262,7 @@ def _checked(ids: list[str], role: str, dataset: Dataset) -> list[str]:
     if len(set(ids)) != len(ids):
         seen: set[str] = set()
         twice = next(i for i in ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]
-        raise RequestError(f"{role}: id {twice!r} is listed more than once")
+        raise RequestError(f"{role}: id {twice!r} is listed more than once", hint="list every id once")
     if role == "forget" and not ids:
         raise RequestError("forget: the set is empty", hint="check the selector")
     return ids
@@ -268,7 +272,7 @@ def _refuse_contradictions(ids: dict[str, list[str]]) -> None:
     forget = set(ids["forget"])
     for other in ("retain", "holdout", "test"):
         if both := forget.intersection(ids[other]):
-            raise RequestError(f"{len(both)} record(s) are in forget and in {other}, e.g. {min(both)!r}")
+            raise RequestError(f"{len(both)} record(s) are in forget and in {other}, e.g. {min(both)!r}", hint=ONE_ROLE)
     if not ids["retain"]:
         raise RequestError("forget covers everything that was trained on", hint="delete the model instead")
 

@@ -125,12 +125,22 @@ class RunFolder:
                 f"cannot write {place}: {full}", hint="the run can be gone on with once there is room"
             ) from error
 
+    def clear(self) -> None:
+        """Drop everything but the settings."""
+        for target in self.path.iterdir():
+            if target.name != "config.json":
+                _drop(target)
+
     def finish(self) -> None:
         """Put the folder in its place, without checkpoints and what a killed process left: from here on it is whole."""
         for target in (*(self.path / name for name in IN_THE_MAKING), *self.path.glob(".*")):
-            if target.is_dir():
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
+            _drop(target)
         self.path.rename(self.final)
         self.path = self.final
+
+
+def _drop(target: Path) -> None:
+    if target.is_dir():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)

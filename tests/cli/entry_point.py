@@ -1,4 +1,4 @@
-"""The command line called as a user calls it, in this process: through `main`, with argv, stdout, stderr and exit code."""
+"""The command line called as a user calls it, in this process: argv in; stdout, stderr and exit code out."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_a_wrong_command_line_exits_with_2(words):
         ("data", {"digits", "fictitious", "tofu"}),
         ("models", {"llama", "mlp", "resnet"}),
         ("recipes", {"digits_class", "digits_random", "authors"}),
-        ("systems", {"NPO", "SCRUB"}),
+        ("systems", {"SCRUB"}),
     ],
 )
 def test_every_kind_is_listed_for_people_and_for_programs(kind, some):

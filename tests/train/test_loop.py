@@ -238,3 +238,11 @@ def test_a_role_that_a_step_lacks_is_named():
     assert "retain" in batches
     with pytest.raises(ConfigError, match="no batch of role 'forget'"):
         batches.forget  # noqa: B018
+
+
+def test_references_are_read_in_pieces_no_larger_than_a_step():
+    sizes = []
+    run = run_of("causal_lm", "npo", replace(SGD, micro_batch_size=2))
+    run.store("seen", role="forget", read=lambda b: sizes.append(len(b)) or run.learner.log_likelihood(b))
+    assert max(sizes) == 2
+    assert sum(sizes) == len(run.request.ids["forget"]) == len(run.artefacts["seen"].values)

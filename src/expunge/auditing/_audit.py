@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from expunge.auditing._passes import Passes
-from expunge.auditing._plan import NotRun, Plan, plan
+from expunge.auditing._plan import SUITES, NotRun, Plan, plan
 from expunge.auditing._scores import Score, StandIn, score, seeds_needed
 from expunge.auditing.verdict import Verdict, classify, gather
 from expunge.card import Card, Place
-from expunge.errors import LearnerError
+from expunge.errors import LearnerError, require
 from expunge.learners import CausalLM, Learner
 from expunge.metrics import Blocks, Metric, RoleMetric, Want
+from expunge.registry import did_you_mean
 from expunge.request import Resolved
 
 CLUSTER_FIELDS = ("author", "user", "document")
@@ -34,6 +35,9 @@ class AuditConfig:
         replicates: Of the bootstrap, ≥ 100.
         max_new_tokens: Longest generated answer, tokens.
         seed: Of the bootstrap.
+
+    Raises:
+        ConfigError: No such suite, or a value out of range.
     """
 
     suite: str = ""
@@ -42,6 +46,12 @@ class AuditConfig:
     replicates: int = 1000
     max_new_tokens: int = 64
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        known = self.suite in ("", *SUITES)
+        require(known, f"no suite is called {self.suite!r}", hint=did_you_mean(self.suite, list(SUITES)))
+        require(self.replicates >= 100, f"audit.replicates must be ≥ 100, got {self.replicates}")
+        require(self.max_new_tokens >= 1, f"audit.max_new_tokens must be ≥ 1, got {self.max_new_tokens}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +152,7 @@ def audit_learner(
     request = _without(request, config.exclude)
     passes = Passes(request, cache, config.max_new_tokens)
     planned = plan(unlearned, passes, suite=config.suite, retrained=len(retrained))
-    _refuse_unlike(unlearned, [*([original] if original else []), *retrained])
+    _refuse_unlike(unlearned, [m for m in (original, base, *retrained) if m is not None])
     progress(f"{planned.questions} questions a model")
 
     def read(name: str, learner: Learner) -> Mapping[Want, Any]:
@@ -169,7 +179,7 @@ def audit_learner(
         for metric in planned.metrics
     ]
     place = _where(unlearned, card, lives_in)
-    exact = card is not None and card.guarantee == "exact"
+    exact = card is not None and card.guarantee == "exact" and not unlearned.guards
     verdict = classify(gather(scores, exact=exact, lives_in=place))
     plane, axes = _plane(scores)
     return Audit(

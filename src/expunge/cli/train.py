@@ -21,14 +21,14 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print facts as JSON.")] = False,
 ) -> None:
     """Train a model."""
-    from expunge.config import build, override, read_yaml
+    from expunge.config import override, read_yaml
     from expunge.errors import RunError
-    from expunge.recipe import Job, TrainRecipe, cache_folder, data_of, found, train_model, training_facts
+    from expunge.recipe import Job, cache_folder, data_of, found, train_model, train_recipe_of, training_facts
 
     values = read_yaml(found(recipe))
     for change in overrides or []:
         values = override(values, change)
-    made = build(TrainRecipe, values, recipe)
+    made = train_recipe_of(values, recipe)
     dataset = data_of(made)
     job = Job(made, dataset, tuple(dataset.select(without)) if without else (), made.seed)
     folder = job.folder(cache_folder())

@@ -22,16 +22,15 @@ def validate(
 
 def _recipe(what: str, overrides: list[str]) -> dict[str, object]:
     from expunge.api import refuse_unmet
-    from expunge.config import build, override, read_yaml
-    from expunge.recipe import Job, TrainRecipe, data_of, found, read_recipe, refuse_missing
+    from expunge.config import override, read_yaml
+    from expunge.recipe import Job, data_of, found, read_recipe, refuse_missing, train_recipe_of
 
     values = read_yaml(found(what))
     if "request" not in values:
         for change in overrides:
             values = override(values, change)
-        made = build(TrainRecipe, values, what)
+        made = train_recipe_of(values, what)
         dataset = data_of(made)
-        made.config()
         return {
             "recipe": what,
             "kind": "train",
@@ -40,9 +39,9 @@ def _recipe(what: str, overrides: list[str]) -> dict[str, object]:
             "valid": True,
         }
     recipe = read_recipe(what, overrides=overrides)
+    refuse_missing(recipe)
     request = recipe.resolve()
     refuse_unmet(request, [recipe.built_method(), *recipe.built_modifiers()])
-    refuse_missing(recipe)
     counts = {role: len(ids) for role, ids in request.ids.items() if ids}
     return {
         "recipe": what,

@@ -159,7 +159,9 @@ def _transformers(source: str | Path, kind: str, dtype: torch.dtype) -> Any:
     try:
         model, report = auto.from_pretrained(str(source), config=config, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
-        raise LearnerError(f"{source} cannot be read as a {kind}: {str(error).splitlines()[0]}") from error
+        why = str(error).splitlines()[0]
+        hint = "is it another kind of model, or damaged?"
+        raise LearnerError(f"{source} cannot be read as a {kind}: {why}", hint=hint) from error
     if missing := sorted(report["missing_keys"]):
         some = ", ".join(missing[:3])
         hint = "is it another kind of model? To train a new head, build the model and pass it"

@@ -79,7 +79,7 @@ class CausalLM(Learner):
         self.question = question
         self.answer = answer
         self.max_length = max_length
-        self._encoded: weakref.WeakKeyDictionary[Dataset, dict[tuple[int, str], tuple[list[int], list[list[int]], int]]]
+        self._encoded: weakref.WeakKeyDictionary[Dataset, dict[tuple[Any, ...], tuple[list[int], list[list[int]], int]]]
         self._encoded = weakref.WeakKeyDictionary()
 
     # Reading -------------------------------------------------------------------------------------------------------
@@ -234,7 +234,8 @@ class CausalLM(Learner):
         """Prompt tokens, the tokens of each answer with EOS, and how many answers were cut; read once."""
         cache = self._encoded.setdefault(dataset, {})
         row = dataset.row_of[record]
-        if (row, field) not in cache:
+        key = (row, field, self.template, self.question, self.answer, self.max_length)
+        if key not in cache:
             value = dataset.column(field or self.answer)[row]
             answers = [value] if isinstance(value, str) else list(value or ())
             if not answers or not all(isinstance(a, str) and a.strip() for a in answers):
@@ -244,8 +245,8 @@ class CausalLM(Learner):
             if room < 1:
                 raise DataError(f"{dataset.name}: the question of record {record!r} fills max_length {self.max_length}")
             whole = [[*self._tokens(" " + a.strip()), self.tokenizer.eos_token_id] for a in answers]
-            cache[row, field] = (prompt, [w[:room] for w in whole], sum(len(w) > room for w in whole))
-        return cache[row, field]
+            cache[key] = (prompt, [w[:room] for w in whole], sum(len(w) > room for w in whole))
+        return cache[key]
 
     def _tokens(self, text: str, *, start: bool = False) -> list[int]:
         tokens = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])

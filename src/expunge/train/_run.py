@@ -175,10 +175,11 @@ class Run:
         `read` returns one row an example, [B, ...], or one a scored position, [N, ...].
         """
         ids, values, lengths = self.ids(role), [], []
+        size = min(64, self.train.micro_batch_size or self.train.batch_size)  # no more memory than a step
         with self.learner.evaluating():
-            for start in range(0, len(ids), 64):
-                batch = self.batch(ids[start : start + 64], role)
-                place = {i: n for n, i in enumerate(ids[start : start + 64])}
+            for start in range(0, len(ids), size):
+                batch = self.batch(ids[start : start + size], role)
+                place = {i: n for n, i in enumerate(ids[start : start + size])}
                 rows = read(batch)
                 values.append(rows)
                 counts = (
@@ -186,7 +187,7 @@ class Run:
                 )
                 record_B = torch.tensor([place[i] for i in batch.ids])
                 lengths.append(
-                    torch.zeros(len(ids[start : start + 64]), dtype=torch.long).index_add(0, record_B, counts)
+                    torch.zeros(len(ids[start : start + size]), dtype=torch.long).index_add(0, record_B, counts)
                 )
         offsets = torch.cat([torch.zeros(1, dtype=torch.long), torch.cat(lengths).cumsum(0)])
         self.artefacts.put(name, Stored(role, list(ids), torch.cat(values), offsets))
