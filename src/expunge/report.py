@@ -114,7 +114,8 @@ tags: [machine-unlearning, expunge]
 Verdict: **{verdict.slug}**. {SENTENCES[verdict.slug]} {" ".join(verdict.reasons)}
 
 {manifest["counts"]["forget"]} records were asked to be forgotten with `{facts["method"]["name"]}` (seed
-{facts["seed"]}); the request's digest is `{manifest["forget_digest"]}`. {retrained} retrained models were the reference.
+{facts["seed"]}); the request's digest is `{manifest["forget_digest"]}`.
+{retrained} retrained models were the reference.
 
 | score | this model | retrained (mean) | e [95 %] | n |
 | --- | --- | --- | --- | --- |

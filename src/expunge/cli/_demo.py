@@ -65,9 +65,9 @@ GROUPS = [
         {
             "retrain": PLAIN,
             "do_nothing": PLAIN,
-            "gradient_ascent": [*PLAIN, "train.lr=1e-3", "train.epochs=10"],
-            "grad_diff": ["method.retain_weight=3", "train.lr=5e-5"],
-            "npo": ["method.beta=0.2", "method.retain_weight=5.0", "method.retain_loss=kl"],
+            "gradient_ascent": [*PLAIN, "train.lr=1e-3", "train.epochs=40"],
+            "grad_diff": ["method.retain_weight=20", "method.retain_loss=kl"],
+            "npo": ["method.beta=0.2", "method.retain_weight=50.0", "method.retain_loss=kl"],
             "refuse": PLAIN,
         },
     ),
