@@ -116,6 +116,7 @@ class RunFolder:
                     file.write(text)
                     file.flush()
                     os.fsync(file.fileno())
+                Path(staging).chmod(0o644)  # mkstemp's file is for its owner alone; a report is for others too
                 Path(staging).replace(place)
             finally:
                 Path(staging).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import typer
 
 from expunge.cli._talk import put, say, table
 
-EXPECTED = "three to four minutes on two cores"
+EXPECTED = "two to four minutes"
 
 
 def demo(

@@ -48,6 +48,7 @@ def save(learner: Learner, folder: Path, options: dict[str, Any], *, tokenizer: 
             (staging / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
             if folder.exists():
                 shutil.rmtree(folder)
+            staging.chmod(0o755)  # mkdtemp's folder is for its owner alone
             staging.rename(folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
