@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start: another number of threads, other last bits
+
 import pytest
 import torch
 from jaxtyping import install_import_hook

@@ -330,6 +330,7 @@ class Run:
                 "optimisers": {n: o.state_dict() for n, o in self.optimisers.items()},
                 "generators": {n: g.get_state() for n, g in self._generators.items()},
                 "torch": torch.random.get_rng_state(),
+                "threads": torch.get_num_threads(),
                 "artefacts": self.artefacts.state(),
                 "snapshots": self.snapshots,
                 "log": self.log,
@@ -349,6 +350,7 @@ class Run:
         for name, generator in state["generators"].items():
             self.generator(name).set_state(generator)
         torch.random.set_rng_state(state["torch"])
+        torch.set_num_threads(state["threads"])  # another number of threads gives other last bits
 
     def _bury(self) -> None:
         """Drop what the event itself made, purge the forgotten records from the rest, and check that none is listed."""
