@@ -76,8 +76,9 @@ def run() -> Record:
         )
     claims += [Claim(f"{name}, measured without a demand", "none", described(a), True) for name, a in measured.items()]
     note = (
-        "Recipe `authors` with the demo's settings; seeds are of the original, the run and the drawing of batches; the "
-        "retrained models are seeds 11 to 13 for all. The stop is rehearsed on eight other authors, who enter no score. "
+        "Recipe `authors` with the demo's settings; seeds are of the original, the run and the drawing of batches; "
+        "the retrained models are seeds 11 to 13 for all. The stop is rehearsed on eight other authors, who enter no "
+        "score. "
         "Weights and learning rates were chosen on seeds 0 to 3, so only the rows of seeds 4 to 6 tell what a new "
         "original may expect: eight authors for eight authors, the rehearsed step misses by up to about a third of the "
         "way, to either side."
