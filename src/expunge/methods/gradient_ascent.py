@@ -30,7 +30,6 @@ class GradientAscent(Method):
         year=2022,
         source="arXiv:2210.01504",
         needs={"forget"},
-        learners={"causal_lm", "classifier"},
     )
 
     reduction: Literal["token_mean", "sequence_mean"] = "token_mean"

@@ -39,7 +39,7 @@ class LoRA(Modifier):
         title="Low-rank adaptation",
         year=2021,
         source="arXiv:2106.09685",
-        learners={"causal_lm", "classifier"},
+        learners={"classifier"},
         lives_in="adapter",
     )
 
