@@ -25,14 +25,16 @@ def run() -> Record:
         bare = copied(learner)
         bare.model = bare.model.unload()  # type: ignore[operator]
         unplugged.append(accuracy(case, bare))
+    kept = f"≥ {floor:.1f}, 4 below retrained"
+    back = [a.forget for a in unplugged]
     claims = [
         every("one class: forget test, %", "≤ 5, each seed", [a.unseen for a in found], lambda v: v <= 5),
-        every("one class: retain test, %", f"≥ {floor:.1f}, 4 below retrained", [a.test for a in found], lambda v: v >= floor),
-        every("unplugged: forget train, %", "100: it was in the adapter", [a.forget for a in unplugged], lambda v: v >= 99),
+        every("one class: retain test, %", kept, [a.test for a in found], lambda v: v >= floor),
+        every("unplugged: forget train, %", "100: it was in the adapter", back, lambda v: v >= 99),
         shown("one class: forget train/retain train/retain test, %", found),
-    ]  # fmt: skip
+    ]
     note = (
-        "No sheet gives figures; the demands are SCRUB's for one class, so that a classifier may stand on the card. NPO "
-        "with β .5 and 5 · KL, rank 16, Adam 3e-3, 20 epochs of the forget set, batch 32, clip 1."
+        "No sheet gives figures; the demands are SCRUB's for one class, so that a classifier may stand on the card. "
+        "NPO with β .5 and 5 · KL, rank 16, Adam 3e-3, 20 epochs of the forget set, batch 32, clip 1."
     )
     return Record.now("lora", "core", claims, n=1797, seeds=SEEDS, note=note)
