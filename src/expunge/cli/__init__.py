@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
-from typing import Any, NoReturn
+from typing import NoReturn
 
 INTERRUPTED = 130
 """What typer leaves with on Ctrl-C."""
@@ -17,9 +16,11 @@ def main() -> None:
     0 done, 1 the verdict failed, 2 usage, 3 environment.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.showwarning = _say  # type: ignore[assignment]
     from expunge.cli._app import app
+    from expunge.cli._talk import plain_warnings
     from expunge.errors import ExpungeError
+
+    plain_warnings()
 
     try:
         app()
@@ -39,9 +40,3 @@ def _leave(message: str, hint: str, code: int) -> NoReturn:
     if hint:
         print(f"hint: {hint}", file=sys.stderr)
     sys.exit(code)
-
-
-def _say(message: Warning | str, category: type[Warning], filename: str, line: int, *_: Any, **__: Any) -> None:
-    """Print a warning as one line; what libraries warn their own developers of is left out."""
-    if issubclass(category, UserWarning) and "expunge" in (category.__module__ or ""):
-        print(f"warning: {message}", file=sys.stderr)

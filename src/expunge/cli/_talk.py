@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,3 +42,13 @@ def steps_on_terminal(label: str) -> Callable[[int], None]:
             print(f"\r{label}: step {step}", end="\033[K\r", file=sys.stderr, flush=True)
 
     return show
+
+
+def plain_warnings() -> None:
+    """Print our own warnings as one line; what libraries warn their own developers of is left out."""
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        if category.__module__.startswith("expunge"):
+            say(f"warning: {message}")
+
+    warnings.showwarning = show

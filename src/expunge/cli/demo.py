@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli._talk import put, say, table
+from expunge.cli._talk import plain_warnings, put, say, table
 
 EXPECTED = "two to four minutes"
 
@@ -28,7 +28,7 @@ def demo(
 
     from expunge import api, pages
     from expunge.cli._demo import GROUPS, recipes, row
-    from expunge.recipe import one_thread, train_model
+    from expunge.recipe import train_model
     from expunge.report import compare_view
 
     started = time.monotonic()
@@ -41,7 +41,7 @@ def demo(
     jobs = {j.folder(cache): j for g, _, recipe in runs for j in api.jobs_of(recipe, requests[g.recipe])}
     jobs = dict(sorted(jobs.items(), key=lambda item: item[1].recipe.learner["kind"]))  # the long ones first
     pages_of: dict[tuple[str, str], pages.RunView] = {}
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=one_thread) as pool:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_worker) as pool:
         training = [pool.submit(train_model, job, folder) for folder, job in jobs.items()]
         for done, finished in enumerate(as_completed(training), 1):
             finished.result()
@@ -65,3 +65,10 @@ def demo(
     say(f"[{time.monotonic() - started:4.0f} s] done; runs and models are in {out}")
     put(rows, as_json=as_json, text=table([[r[h] for h in heads] for r in rows], heads))
     print(report)
+
+
+def _worker() -> None:
+    from expunge.recipe import one_thread
+
+    one_thread()
+    plain_warnings()
