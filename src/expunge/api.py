@@ -18,7 +18,7 @@ from expunge.auditing import Audit, AuditConfig, audit_learner
 from expunge.card import Card
 from expunge.config import TrainConfig, build
 from expunge.errors import ConfigError, RunError
-from expunge.learners import CausalLM, Learner, load
+from expunge.learners import Learner, load
 from expunge.recipe import (
     Job,
     Recipe,
@@ -30,7 +30,6 @@ from expunge.recipe import (
     train_missing,
     training_facts,
 )
-from expunge.registry import find
 from expunge.request import ForgetRequest, Resolved
 from expunge.run_folder import RunFolder
 from expunge.train import Method, Modifier, Rehearsal, Run, Stop, copied, rehearse
@@ -327,7 +326,7 @@ def audit_run(
     if retrained:
         recipe = dataclasses.replace(recipe, retrained={"paths": list(map(str, retrained))})
     original_folder, references = models_of(recipe, request, workers=1, cache=store, talk=talk)
-    learner: Learner = load(folder.model)
+    learner = model_of(folder, facts)
     config = build(AuditConfig, {**asdict(recipe.audit_config()), **(settings or {})}, "audit")
     found = audit_learner(
         learner,
@@ -343,6 +342,17 @@ def audit_run(
     facts["retrained_seeds"] = _seeds(references)
     write_report(folder, facts, request, found)
     return found
+
+
+def model_of(folder: RunFolder, facts: Mapping[str, Any]) -> Learner:
+    """Return a run's model. Raises RunError when it is not the one that the run made: nothing said of it then holds."""
+    learner: Learner = load(folder.model)
+    if learner.hash() != facts["model_hash"]:
+        raise RunError(
+            f"{folder.model} is not the model that {folder.path} made: its hash differs",
+            hint="do the run again: " + facts["rerun"],
+        )
+    return learner
 
 
 def write_report(folder: RunFolder, facts: Mapping[str, Any], request: Resolved, found: Audit) -> None:
@@ -444,7 +454,9 @@ def _opened(
             place, _ = models_of(dataclasses.replace(recipe, retrained={}), resolved, workers=1, cache=cache_folder())
             original = open_original(recipe, resolved.dataset, place)
         known = asdict(recipe.audit_config())
-        return Forgotten(load(folder.model), resolved, original, recipe.built_method(), audit=known)
+        return Forgotten(
+            model_of(folder, folder.read("run.json")), resolved, original, recipe.built_method(), audit=known
+        )
     if request is None:
         raise ConfigError("audit: there is no request", hint="give `request=`, or a run folder")
     learner = forgotten if isinstance(forgotten, Learner) else load(forgotten)
@@ -480,13 +492,12 @@ def _seeds(folders: Sequence[Path]) -> list[int]:
 
 
 __all__ = [
-    "CausalLM",
     "Forgotten",
     "audit",
     "audit_run",
-    "find",
     "forget",
     "jobs_of",
+    "model_of",
     "models_of",
     "run_recipe",
     "versions",

@@ -126,8 +126,9 @@ def test_validate_reads_recipes_and_runs(digits_run, authors_recipe, tmp_path):
     next(learner.model.parameters()).data += 1
     shutil.rmtree(changed / "model")
     learner.save(changed / "model")
-    said = expunge("validate", changed)
-    assert (said.code, "its hash differs" in said.err) == (2, True)
+    for command in ("validate", "audit"):
+        said = expunge(command, changed)
+        assert (said.code, "its hash differs" in said.err) == (2, True)
 
 
 def test_train_makes_a_model_once_and_copies_it_out(tmp_path):

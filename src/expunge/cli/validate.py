@@ -54,17 +54,12 @@ def _recipe(what: str, overrides: list[str]) -> dict[str, object]:
 
 
 def _run(path: Path) -> dict[str, object]:
-    from expunge.errors import RunError
-    from expunge.learners import load
+    from expunge.api import model_of
     from expunge.run_folder import RunFolder
 
     folder = RunFolder.open(path)
     facts = folder.read("run.json")
     for name in ("config.json", "request.json", "audit.json", "view.json"):
         folder.read(name)
-    if load(folder.model).hash() != facts["model_hash"]:
-        raise RunError(
-            f"{folder.model} is not the model that {path} made: its hash differs",
-            hint="do the run again: " + facts["rerun"],
-        )
+    model_of(folder, facts)
     return {"run": str(path), "method": facts["method"]["name"], "model_hash": facts["model_hash"], "valid": True}

@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from expunge.card import Card
-from expunge.learners import Guard, Learner, Part
+from expunge.learners import Guard, Part
 from expunge.train._part import Batches, Step
 
 if TYPE_CHECKING:
@@ -90,8 +90,3 @@ class Modifier:
     def overrides(self, name: str) -> bool:
         """Whether this modifier has its own version of a function; the engine skips work for those it lacks."""
         return getattr(type(self), name) is not getattr(Modifier, name)
-
-
-def is_guarded(learner: Learner) -> bool:
-    """Whether something stands between the model and what is served."""
-    return bool(learner.guards)
