@@ -144,6 +144,18 @@ class Learner:
         """
         raise LearnerError(f"a {self.kind} shows no features", hint="give the learner a method `features`")
 
+    def activations(self, batch: Batch, layers: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the output and what each named module gave on the way, [B, ...], from one pass; gradients flow.
+
+        Raises:
+            LearnerError: The model has no such layer, or shows none.
+        """
+        raise LearnerError(f"a {self.kind} shows no activations", hint="use a classifier or a regressor")
+
+    def head_module(self) -> tuple[str, nn.Module]:
+        """Return name and module of what gives the output from the features. Raises LearnerError where none does."""
+        raise LearnerError(f"a {self.kind} shows no head", hint="use a classifier or a regressor")
+
     # Gradients and parameters --------------------------------------------------------------------------------------
 
     def trainable(self) -> dict[str, nn.Parameter]:

@@ -31,6 +31,7 @@ class NetworkLearner(Learner):
         target: Field that holds the target.
         tokenizer: For text inputs.
         max_length: Longest text, tokens.
+        head_layer: Name of the module that gives the output from the features; "" is the last linear one.
         spec: How to build the same architecture anew, see `expunge.models`.
     """
 
@@ -42,9 +43,11 @@ class NetworkLearner(Learner):
         target: str,
         tokenizer: Any = None,
         max_length: int = 512,
+        head_layer: str = "",
         spec: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(model, spec=spec)
+        self.head_layer = head_layer
         self.input = input
         self.target = target
         self.tokenizer = tokenizer
@@ -94,33 +97,65 @@ class NetworkLearner(Learner):
         return states_ND
 
     def features(self, batch: Batch, layer: str = "") -> Float[Tensor, "B D"]:
-        """Return what the named module gives for each example, flattened, [B, D]; "" is what the last linear one reads.
+        """Return what the named module gives for each example, flattened, [B, D]; "" is what the head reads.
 
         Raises:
-            LearnerError: No module bears the name, or none is linear.
+            LearnerError: No module bears the name, or no head is found.
         """
-        caught: list[Tensor] = []
-        modules = dict(self.model.named_modules())
-        if layer and layer not in modules:
-            raise LearnerError(
-                f"the model has no layer {layer!r}", hint=f"layers: {', '.join(n for n in modules if n)}"
-            )
         if layer:
-            hook = modules[layer].register_forward_hook(lambda _m, _i, out: caught.append(out))
-        else:
-            linear = [m for m in modules.values() if isinstance(m, nn.Linear)]
-            if not linear:
-                raise LearnerError("the model has no linear layer to read features from", hint="name a layer")
-            hook = linear[-1].register_forward_pre_hook(lambda _m, inputs: caught.append(inputs[0]))
+            return self.activations(batch, [layer])[1][layer].flatten(1)
+        caught: list[Tensor] = []
+        hook = self.head_module()[1].register_forward_pre_hook(lambda _m, inputs: caught.append(inputs[0]))
         try:
             self.output(batch)
         finally:
             hook.remove()
         return caught[-1].flatten(1)
 
+    def activations(self, batch: Batch, layers: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the network's output and what each named module gave on the way, [B, ...]; gradients flow.
+
+        Raises:
+            LearnerError: No module bears a name.
+        """
+        modules, caught = dict(self.model.named_modules()), dict[str, Tensor]()
+        for layer in layers:
+            if layer not in modules:
+                raise LearnerError(
+                    f"the model has no layer {layer!r}", hint=f"layers: {', '.join(n for n in modules if n)}"
+                )
+
+        def keep(name: str, output: Any) -> None:
+            caught[name] = output[0] if isinstance(output, tuple) else output
+
+        hooks = [modules[n].register_forward_hook(lambda _m, _i, out, n=n: keep(n, out)) for n in layers]
+        try:
+            output = self.output(batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return output, caught
+
+    def head_module(self) -> tuple[str, nn.Module]:
+        """Return name and module of the head: the one that `head_layer` names, else the last linear one.
+
+        Raises:
+            LearnerError: No module bears the name, or none is linear.
+        """
+        modules = dict(self.model.named_modules())
+        if self.head_layer and self.head_layer not in modules:
+            hint = f"layers: {', '.join(n for n in modules if n)}"
+            raise LearnerError(f"the model has no layer {self.head_layer!r} to be its head", hint=hint)
+        linear = [self.head_layer] if self.head_layer else [n for n, m in modules.items() if isinstance(m, nn.Linear)]
+        if not linear:
+            hint = f"name what scores the classes: `head_layer=`; layers: {', '.join(n for n in modules if n)}"
+            raise LearnerError("the model has no linear layer to be its head", hint=hint)
+        return linear[-1], modules[linear[-1]]
+
     def options(self) -> dict[str, Any]:
         """Return what `learner.json` keeps beside the weights: the constructor's further arguments."""
-        return {"input": self.input, "target": self.target, "max_length": self.max_length}
+        named = {"head_layer": self.head_layer} if self.head_layer else {}
+        return {"input": self.input, "target": self.target, "max_length": self.max_length, **named}
 
     def save(self, folder: Path) -> None:
         """Write the weights (safetensors), the configuration and `learner.json`."""

@@ -31,6 +31,7 @@ class Classifier(NetworkLearner):
         target: Field that holds the class, 0 to C - 1.
         tokenizer: For text inputs.
         max_length: Longest text, tokens.
+        head_layer: Name of the module that gives the output from the features; "" is the last linear one.
         spec: How to build the same architecture anew, see `expunge.models`.
     """
 
@@ -45,9 +46,18 @@ class Classifier(NetworkLearner):
         target: str = "label",
         tokenizer: Any = None,
         max_length: int = 512,
+        head_layer: str = "",
         spec: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(model, input=input, target=target, tokenizer=tokenizer, max_length=max_length, spec=spec)
+        super().__init__(
+            model,
+            input=input,
+            target=target,
+            tokenizer=tokenizer,
+            max_length=max_length,
+            head_layer=head_layer,
+            spec=spec,
+        )
 
     def targets(self, dataset: Dataset) -> Int[Tensor, " n"]:
         """Return the classes, [n]. Raises DataError when they are no whole numbers."""

@@ -45,6 +45,7 @@ class Regressor(NetworkLearner):
         sigma: σ, > 0, in the target's unit; not read where the network gives its own.
         tokenizer: For text inputs.
         max_length: Longest text, tokens.
+        head_layer: Name of the module that gives the output from the features; "" is the last linear one.
         spec: How to build the same architecture anew, see `expunge.models`.
 
     Raises:
@@ -64,10 +65,19 @@ class Regressor(NetworkLearner):
         sigma: float = 1.0,
         tokenizer: Any = None,
         max_length: int = 512,
+        head_layer: str = "",
         spec: dict[str, Any] | None = None,
     ) -> None:
         require(0 < sigma < math.inf, f"regressor: sigma must be > 0 and finite, got {sigma}")
-        super().__init__(model, input=input, target=target, tokenizer=tokenizer, max_length=max_length, spec=spec)
+        super().__init__(
+            model,
+            input=input,
+            target=target,
+            tokenizer=tokenizer,
+            max_length=max_length,
+            head_layer=head_layer,
+            spec=spec,
+        )
         self.sigma = sigma
 
     def targets(self, dataset: Dataset) -> Float[Tensor, "n ..."]:

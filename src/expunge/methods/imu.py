@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from expunge.card import Card
-from expunge.errors import LearnerError, require
+from expunge.errors import require
 from expunge.learners import Batch, CausalLM, Learner, block_weights, blocks
 from expunge.methods._frozen import alone, thaw
 from expunge.train import Batches, Method, Part, Run, Step, Stored
@@ -115,10 +115,8 @@ class IMU(Method):
         if isinstance(learner, CausalLM):
             count = min(self.last_blocks, len(blocks(learner)))
             return block_weights(learner, parts=("attention",), numbers=range(-count, 0))
-        linear = [name for name, m in learner.model.named_modules() if isinstance(m, nn.Linear)]
-        if not linear:
-            raise LearnerError("imu: the model has no linear layer", hint="use a model with a linear head")
-        return {n: p for n, p in learner.trainable().items() if n.rpartition(".")[0] == linear[-1]}
+        owner = learner.head_module()[0]
+        return {n: p for n, p in learner.trainable().items() if n.rpartition(".")[0] == owner}
 
     def weigh(self, run: Run) -> None:
         """Compute every forgotten record's weight from where the model stands, and keep it."""
