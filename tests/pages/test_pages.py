@@ -310,7 +310,17 @@ def test_a_bench_shows_each_figure_of_each_row(pages):
     shown = Reader(pages["bench"]).values
     for row in page_views.bench().rows:
         figures = [row.e_forget, row.e_utility, row.fraction_of_retraining, row.peak_memory_bytes, *(row.rank or ())]
-        assert {figure for figure in figures if figure is not None} <= shown
+        attacked = (
+            row.shadowed.model_dump(include={"accuracy", "accuracy_p95", "tpr_at_low_fpr"}) if row.shadowed else {}
+        )
+        assert {figure for figure in [*figures, *attacked.values()] if figure is not None} <= shown
+
+
+def test_a_bench_says_how_many_deviations_of_retrained_models_a_reading_is_off(pages):
+    words = Reader(pages["bench"]).words
+    row = page_views.bench().rows[0]
+    assert f"+{row.spreads['min-k/forget']:.1f} sd" in words
+    assert "the loss is not finite" in words
 
 
 def test_a_bench_says_who_comes_first_and_who_beats_the_trivial_ways(pages):

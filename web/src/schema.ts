@@ -46,6 +46,8 @@ export interface BenchRow {
   beats_trivial: boolean | null;
   why: string;
   readings: Record<string, Reading>;
+  spreads: Record<string, number>;
+  shadowed: Shadowed | null;
   reports: Array<string>;
 }
 
@@ -371,6 +373,20 @@ export interface Series {
   steps: Array<number>;
   values: Array<number | null>;
   unit: string;
+}
+
+export interface Shadowed {
+  state: "ok" | "no-reference" | "not-informative" | "not-run" | "too-few" | "stale" | "running" | "failed" | "redacted" | "empty";
+  note: string;
+  command: string;
+  known: number | null;
+  needed: number | null;
+  shadows: number;
+  n: number;
+  accuracy: number | null;
+  accuracy_interval: Interval | null;
+  accuracy_p95: number | null;
+  tpr_at_low_fpr: number | null;
 }
 
 export interface Verdict {

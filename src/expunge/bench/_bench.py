@@ -14,6 +14,7 @@ from typing import Any
 
 from expunge import api, pages
 from expunge.bench._grid import Cell, Outcome, cells_of, is_whole, run_cells, seconds_of
+from expunge.bench._shadows import shadowed
 from expunge.bench._suite import Bench, Part
 from expunge.bench._table import Done, bench_view, figures
 from expunge.errors import RunError
@@ -66,7 +67,10 @@ def run_bench(
         views = []
         for part in bench.parts:
             done = [_done(c, outcomes.get(c.folder, Outcome()), places[part.name]) for c in grids[part.name]]
-            view = bench_view(bench, part, done, rerun=rerun)
+            attacked = {}
+            if bench.shadows:
+                attacked = shadowed(part, count=bench.shadows, workers=workers, cache=cache, talk=talk)
+            view = bench_view(bench, part, done, attacked, rerun=rerun)
             _write(places[part.name], view, figures(done))
             views.append(view)
     return views

@@ -96,6 +96,7 @@ class Bench:
         parts: One a request.
         seeds: How many seeds a method is run with, ≥ 1; the first is the recipe's own.
         tuning: How the settings were chosen, in words.
+        shadows: Shadow models a request, by which U-LiRA attacks every method; even, ≥ 4, or 0 for none.
     """
 
     name: str
@@ -103,8 +104,11 @@ class Bench:
     parts: list[Part]
     seeds: int = 3
     tuning: str = ""
+    shadows: int = 0
 
     def __post_init__(self) -> None:
+        right = self.shadows == 0 or (self.shadows >= 4 and self.shadows % 2 == 0)
+        require(right, f"bench: shadows must be 0, or even and ≥ 4, got {self.shadows}")
         require(self.seeds >= 1, f"bench: seeds must be ≥ 1, got {self.seeds}")
         for part in self.parts:
             references = part.recipe.retrained.get("seeds", [])
@@ -130,10 +134,16 @@ class _File:
     title: str = ""
     seeds: int = 3
     tuning: str = ""
+    shadows: int = 0
 
 
 def read_bench(
-    name: str | Path, *, methods: str = "", seeds: int | None = None, overrides: Sequence[str] = ()
+    name: str | Path,
+    *,
+    methods: str = "",
+    seeds: int | None = None,
+    shadows: int | None = None,
+    overrides: Sequence[str] = (),
 ) -> Bench:
     """Read a bench.
 
@@ -145,6 +155,7 @@ def read_bench(
         methods: Instead of the methods of the file: "npo,npo:beta=0.3:train.lr=1e-4,tuned/npo.yaml". A bare name takes
             the file's settings where it has some.
         seeds: Instead of the file's.
+        shadows: Likewise.
         overrides: `path.to.field=value` for the recipes of all requests.
 
     Raises:
@@ -159,13 +170,14 @@ def read_bench(
         parts = [
             _part(key, _request(block, key), place.parent, methods, overrides) for key, block in file.requests.items()
         ]
-        title, tuning, count = file.title, file.tuning, file.seeds
+        title, tuning, count, models = file.title, file.tuning, file.seeds, file.shadows
     else:
         recipe = read_recipe(name, overrides=overrides)
         parts = [_whole(place.stem, recipe, [], methods or recipe.method["name"])]
-        title, tuning, count = recipe.request.get("reason", ""), "", 3
+        title, tuning, count, models = recipe.request.get("reason", ""), "", 3, 0
     stem = place.stem
-    return Bench(name=stem, title=title or stem, parts=parts, seeds=count if seeds is None else seeds, tuning=tuning)
+    count, models = count if seeds is None else seeds, models if shadows is None else shadows
+    return Bench(name=stem, title=title or stem, parts=parts, seeds=count, tuning=tuning, shadows=models)
 
 
 def entry_of(settings: Mapping[str, Any] | str, where: str) -> Entry:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from expunge import api, pages
@@ -19,6 +20,8 @@ from expunge.pages.run_view import Metric, Point, Reading, RunView
 from expunge.registry import find
 
 SEEDS_NEEDED = 3
+RETRAINED_NEEDED = 3
+SMALLEST_SPREAD = 1e-9
 NOT_SPENT_ON_IT = ("audit", "one retraining")
 """Rows of a run's cost that are no cost of the method."""
 NOTE = (
@@ -50,13 +53,21 @@ class _Placed:
     off: tuple[float, float]
 
 
-def bench_view(bench: Bench, part: Part, done: Sequence[Done], *, rerun: str = "") -> pages.BenchView:
+def bench_view(
+    bench: Bench,
+    part: Part,
+    done: Sequence[Done],
+    shadowed: Mapping[str, pages.Shadowed] = MappingProxyType({}),
+    *,
+    rerun: str = "",
+) -> pages.BenchView:
     """Return the table of one request.
 
     Args:
         bench: What was compared.
         part: On which request.
         done: Every cell, failed ones included.
+        shadowed: U-LiRA against each row's method, by label.
         rerun: The command that makes it again.
 
     Raises:
@@ -88,7 +99,9 @@ def bench_view(bench: Bench, part: Part, done: Sequence[Done], *, rerun: str = "
         forget_axis=drawn.forget_axis,
         utility_axis=drawn.utility_axis,
         rows=[
-            _row(e, of[e.label], metrics, placed, entries, rank.get(e.label), below.get(e.label, False))
+            _row(e, of[e.label], metrics, placed, entries, rank.get(e.label), below.get(e.label, False)).model_copy(
+                update={"shadowed": shadowed.get(e.label)}
+            )
             for e in part.entries
         ],
         metrics=metrics,
@@ -165,7 +178,8 @@ def _row(
         dominated=below,
         beats_trivial=beats,
         why=why,
-        readings={m.id: _reading(m.id, views) for m in metrics} if views else {},
+        readings=(readings := {m.id: _reading(m.id, views) for m in metrics} if views else {}),
+        spreads=_spreads(readings, metrics),
         reports=[d.report for d, _ in whole],
     )
 
@@ -261,6 +275,19 @@ def _reading(metric: str, views: Sequence[RunView]) -> Reading:
         n=known[0].n, clusters=known[0].clusters, **facts,
         against_margin=against.pop() if len(against) == 1 else "undecided",
     )  # fmt: skip
+
+
+def _spreads(readings: Mapping[str, Reading], metrics: Sequence[Metric]) -> dict[str, float]:
+    """Return (mean over seeds − mean of retrained) / their standard deviation, by metric, where that is a number."""
+    found = {}
+    for metric in metrics:
+        given = readings.get(metric.id)
+        if given is None or given.unlearned is None or len(metric.retrained) < RETRAINED_NEEDED:
+            continue
+        spread = statistics.stdev(metric.retrained)
+        if spread > SMALLEST_SPREAD:
+            found[metric.id] = (given.unlearned - statistics.fmean(metric.retrained)) / spread
+    return found
 
 
 def _around(value: Any, interval: pages.Interval | None) -> tuple[Any, Any]:

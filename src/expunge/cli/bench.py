@@ -21,6 +21,10 @@ def bench(
         typer.Option(help="Such as npo,npo:beta=0.3:train.lr=1e-4,tuned/npo.yaml. Default: those of the bench."),
     ] = "",
     seeds: Annotated[int | None, typer.Option(help="How many seeds a method is run with. Default: 3.")] = None,
+    shadows: Annotated[
+        int | None,
+        typer.Option(help="Shadow models a request for U-LiRA, even, 4 or more. Default: those of the bench."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for runs, table and page. Default: benches/NAME.")] = None,
     workers: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON, a list of one a request.")] = False,
@@ -31,7 +35,7 @@ def bench(
 
     from expunge.bench import read_bench, run_bench
 
-    chosen = read_bench(name, methods=methods, seeds=seeds, overrides=overrides or [])
+    chosen = read_bench(name, methods=methods, seeds=seeds, shadows=shadows, overrides=overrides or [])
     place = out or Path("benches") / chosen.name
     rerun = shlex.join(["expunge", *sys.argv[1:]])
     views = run_bench(chosen, place, workers=workers, talk=say, rerun=rerun)

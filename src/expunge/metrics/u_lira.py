@@ -123,15 +123,21 @@ def per_example_accuracy(inside_nS: np.ndarray, outside_nS: np.ndarray) -> np.nd
     Returns:
         Share of shadow models whose world is guessed right, of each record [n], 0 to 1; a ratio of exactly 1 counts ½.
     """
-    right_nS = np.full(inside_nS.shape, np.nan)
+    ratio_nS = left_out_ratios(inside_nS, outside_nS)
+    right_nS = 0.5 + 0.5 * np.sign(np.where(np.isfinite(inside_nS), ratio_nS, -ratio_nS))
+    accuracy: np.ndarray = np.nanmean(right_nS, axis=1)
+    return accuracy
+
+
+def left_out_ratios(inside_nS: np.ndarray, outside_nS: np.ndarray) -> np.ndarray:
+    """Return the log-likelihood ratio [n, S], nats, of each shadow model's φ by the Gaussians of the others."""
+    ratio_nS = np.full(inside_nS.shape, np.nan)
     for s in range(inside_nS.shape[1]):
         others = np.arange(inside_nS.shape[1]) != s
         inside, outside = Gaussians.fit(inside_nS[:, others]), Gaussians.fit(outside_nS[:, others])
-        was_in = np.isfinite(inside_nS[:, s])
-        ratio = log_ratio(np.where(was_in, inside_nS[:, s], outside_nS[:, s]), inside, outside)
-        right_nS[:, s] = 0.5 + 0.5 * np.sign(np.where(was_in, ratio, -ratio))
-    accuracy: np.ndarray = np.nanmean(right_nS, axis=1)
-    return accuracy
+        phi_n = np.where(np.isfinite(inside_nS[:, s]), inside_nS[:, s], outside_nS[:, s])
+        ratio_nS[:, s] = log_ratio(phi_n, inside, outside)
+    return ratio_nS
 
 
 def confidence(block: Block) -> np.ndarray:

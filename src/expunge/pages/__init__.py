@@ -1,6 +1,6 @@
 """View models (versioned JSON with a published schema) and the one renderer of reports."""
 
-from expunge.pages.bench_view import BenchRow, BenchView
+from expunge.pages.bench_view import BenchRow, BenchView, Shadowed
 from expunge.pages.compare_view import ComparedRun, CompareView, Group, group
 from expunge.pages.render import render_bench, render_compare, render_run
 from expunge.pages.run_view import (
@@ -59,6 +59,7 @@ __all__ = [
     "RunView",
     "Score",
     "Series",
+    "Shadowed",
     "Verdict",
     "group",
     "render_bench",

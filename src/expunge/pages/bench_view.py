@@ -21,6 +21,26 @@ from expunge.pages.run_view import (
 from expunge.pages.stated import WITHOUT_FIGURES, Interval, Stated, View
 
 
+class Shadowed(Stated):
+    """U-LiRA against a method: shadow models that unlearned a record told from ones that never saw it.
+
+    Args:
+        shadows: Models in all, half of them on each side of every record.
+        n: Records that were attacked.
+        accuracy: Share of shadow models whose side is guessed right, mean over records; 0.5 = perfect unlearning.
+        accuracy_interval: 95 % over records.
+        accuracy_p95: Of the record at the 95th percentile.
+        tpr_at_low_fpr: Share of unlearned records found where at most 1 % of unseen ones are taken for them.
+    """
+
+    shadows: int = 0
+    n: int = 0
+    accuracy: float | None = None
+    accuracy_interval: Interval | None = None
+    accuracy_p95: float | None = None
+    tpr_at_low_fpr: float | None = None
+
+
 class BenchRow(Stated):
     """One row: a method with one group of settings, over its seeds.
 
@@ -44,6 +64,9 @@ class BenchRow(Stated):
             its interval; None where that cannot be said.
         why: The reason for `beats_trivial`, in words.
         readings: Metric id -> mean over the seeds.
+        spreads: Metric id -> how far that mean lies from the retrained models' mean, in their standard deviations;
+            without an entry where there are fewer than three of them or all give the same.
+        shadowed: U-LiRA against the method, where shadow models were asked for.
         reports: Relative address of each seed's own page.
     """
 
@@ -65,6 +88,8 @@ class BenchRow(Stated):
     beats_trivial: bool | None = None
     why: str = ""
     readings: dict[str, Reading] = {}
+    spreads: dict[str, float] = {}
+    shadowed: Shadowed | None = None
     reports: list[str] = []
 
     @model_validator(mode="after")
@@ -131,7 +156,7 @@ class BenchView(View):
         ids = {metric.id for metric in self.metrics}
         names = [row.name for row in self.rows]
         for row in self.rows:
-            if unknown := sorted(set(row.readings) - ids):
+            if unknown := sorted({*row.readings, *row.spreads} - ids):
                 raise ValueError(f"row {row.name}: {unknown[0]!r} is not a metric of this bench")
             if row.n > len(self.seeds):
                 raise ValueError(f"row {row.name}: {row.n} seeds, the bench has {len(self.seeds)}")
