@@ -5,7 +5,6 @@ import pytest
 
 from expunge.bench import read_bench
 from expunge.bench._shadows import _attacked, pool_of, shadowed
-from expunge.bench._suite import entry_of
 from expunge.data import Dataset
 from expunge.errors import ConfigError
 from expunge.request import Resolved
@@ -16,17 +15,16 @@ def test_models_that_unlearned_well_are_guessed_by_chance_and_others_always():
     inside_nS = random.permuted(np.tile([True, False], (60, 8)), axis=1)
     usual_n1 = random.normal(size=(60, 1)) * 3
     phi_nS = usual_n1 + random.normal(size=inside_nS.shape)
-    entry = entry_of("finetune", "here")
-    alike = _attacked(entry, list(phi_nS.T), inside_nS)
+    alike = _attacked(list(phi_nS.T), inside_nS)
     assert alike.accuracy_interval.low < 0.5 < alike.accuracy_interval.high
     assert alike.tpr_at_low_fpr < 0.1
-    apart = _attacked(entry, list((phi_nS + 20 * inside_nS).T), inside_nS)
+    apart = _attacked(list((phi_nS + 20 * inside_nS).T), inside_nS)
     assert apart.accuracy == apart.accuracy_p95 == apart.tpr_at_low_fpr == 1.0
     assert (apart.shadows, apart.n) == (16, 60)
 
 
 def test_a_method_that_fails_on_a_shadow_model_has_its_reason_and_no_figure():
-    found = _attacked(entry_of("finetune", "here"), [np.zeros(3), "it diverged"], np.ones((3, 2), dtype=bool))
+    found = _attacked([np.zeros(3), "it diverged"], np.ones((3, 2), dtype=bool))
     assert (found.state, found.note, found.accuracy) == ("failed", "it diverged", None)
 
 

@@ -32,6 +32,10 @@ from expunge.pages import (
     Score,
     Series,
     Shadowed,
+    SweepCell,
+    SweepRequest,
+    SweepRow,
+    SweepView,
     Verdict,
     group,
 )
@@ -526,6 +530,7 @@ def bench(text: str = "") -> BenchView:
             readings={"min-k/forget": Reading(unlearned=0.51 + 0.4 * max(row["e"], 0.0), interval=around(0.6, 0.4))},
             spreads={"min-k/forget": 25.3 * max(row["e"], 0.0)},
             shadowed=shadowed(row["e"]),
+            tug_of_war=max(0.0, 0.98 - abs(row["e"])),
             reports=[f"runs/{i}/report.html" for i in range(3)],
         )
         for row in rows
@@ -556,6 +561,27 @@ def bench(text: str = "") -> BenchView:
         tuning="Every method had 12 trials of the same sampler.",
         not_run=[NotRun(name="sharded training", reason="the original was not trained in shards")],
     )
+
+
+def sweep(text: str = "") -> SweepView:
+    """Three methods on an easy, a middling and a hard request; one failed on the last."""
+    requests = [
+        SweepRequest(name=name, reason=f"{name} records{text}", forget=130, axis="accuracy (forget, 1 − UA)",
+                     original=1.0, retrained=retrained, noise_floor=0.01, address=f"{name}/bench.html")
+        for name, retrained in (("hardest", 1.0), ("random", 0.97), ("easiest", 0.7))
+    ]  # fmt: skip
+    rows = []
+    for n, (name, aim) in enumerate([("scrub", "removal"), ("ssd", "removal"), ("finetune", "control")]):
+        cells = [
+            SweepCell(e_forget=0.1 * k + 0.01 * n, e_utility=0.02, distance=0.1 * k + 0.01 * n + 0.02,
+                      tug_of_war=0.99 - 0.1 * k)
+            for k in range(3)
+        ]  # fmt: skip
+        if name == "ssd":
+            cells[2] = SweepCell(state="failed", note="alpha selects nothing")
+        rows.append(SweepRow(name=name + text, method=Method(name=name, aim=aim), cells=cells, hardest="easiest"))
+    return SweepView(title="Three requests" + text, created=CREATED, versions={"expunge": "0.1.0"},
+                     rerun="expunge bench digits", seeds=[1, 2, 3], requests=requests, rows=rows)  # fmt: skip
 
 
 BUILDERS = (good, bad, destroyed, attacked, attacked_three, inconclusive, surrogate, running, regression, many)

@@ -28,6 +28,7 @@ from expunge.pages import (
     render_bench,
     render_compare,
     render_run,
+    render_sweep,
     svg,
     words,
 )
@@ -35,14 +36,15 @@ from expunge.pages.__main__ import FOLDER, SCHEMAS, text
 
 INJECTION = "</script><img src=x onerror=alert(1)>\"'&</style><b>"
 RUN_NAMES = sorted(page_views.RUNS)
-NAMES = [*RUN_NAMES, "compare", "bench"]
+NAMES = [*RUN_NAMES, "compare", "bench", "sweep"]
 
 
 @pytest.fixture(scope="module")
 def pages():
     """Return every fixture's page by name."""
     out = {name: render_run(builder()) for name, builder in page_views.RUNS.items()}
-    return {**out, "compare": render_compare(page_views.compare()), "bench": render_bench(page_views.bench())}
+    rest = {"compare": render_compare(page_views.compare()), "bench": render_bench(page_views.bench())}
+    return {**out, **rest, "sweep": render_sweep(page_views.sweep())}
 
 
 class Reader(HTMLParser):
@@ -106,7 +108,11 @@ def test_a_bench_is_valid_against_its_schema():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_view_gives_the_same_page(pages, name):
-    whole = {"compare": lambda: render_compare(page_views.compare()), "bench": lambda: render_bench(page_views.bench())}
+    whole = {
+        "compare": lambda: render_compare(page_views.compare()),
+        "bench": lambda: render_bench(page_views.bench()),
+        "sweep": lambda: render_sweep(page_views.sweep()),
+    }
     again = whole[name]() if name in whole else render_run(page_views.RUNS[name]())
     assert again == pages[name]
 
@@ -122,7 +128,7 @@ def test_a_page_fetches_nothing_and_runs_one_script_alone(pages, name):
         assert not [key for key in attributes if key.startswith("on") or key in ("src", "srcset", "xlink:href")]
     assert [a for tag, a in reader.tags if tag == "script"] == [{"type": "application/json", "id": "view"}, {}]
     links = [attributes["href"] or "" for _, attributes in reader.tags if "href" in attributes]
-    assert all(link.startswith("#") or link.endswith("report.html") for link in links)
+    assert all(link.startswith("#") or link.endswith(("report.html", "bench.html")) for link in links)
     style = page.split("<style>")[1].split("</style>")[0]
     assert "url(" not in style
     assert "@import" not in style
@@ -309,7 +315,14 @@ def test_runs_on_different_requests_cannot_share_a_group():
 def test_a_bench_shows_each_figure_of_each_row(pages):
     shown = Reader(pages["bench"]).values
     for row in page_views.bench().rows:
-        figures = [row.e_forget, row.e_utility, row.fraction_of_retraining, row.peak_memory_bytes, *(row.rank or ())]
+        figures = [
+            row.e_forget,
+            row.e_utility,
+            row.fraction_of_retraining,
+            row.tug_of_war,
+            row.peak_memory_bytes,
+            *(row.rank or ()),
+        ]
         attacked = (
             row.shadowed.model_dump(include={"accuracy", "accuracy_p95", "tpr_at_low_fpr"}) if row.shadowed else {}
         )
@@ -321,6 +334,16 @@ def test_a_bench_says_how_many_deviations_of_retrained_models_a_reading_is_off(p
     row = page_views.bench().rows[0]
     assert f"+{row.spreads['min-k/forget']:.1f} sd" in words
     assert "the loss is not finite" in words
+
+
+def test_a_sweep_shows_each_distance_and_names_the_hardest_request(pages):
+    view, page = page_views.sweep(), Reader(pages["sweep"])
+    for row in view.rows:
+        assert {c.distance for c in row.cells if c.distance is not None} <= page.values
+        assert {c.tug_of_war for c in row.cells if c.tug_of_war is not None} <= page.values
+    assert "alpha selects nothing" in page.words
+    assert [a["href"] for tag, a in page.tags if tag == "a"] == [f"{r.name}/bench.html" for r in view.requests]
+    jsonschema.Draft202012Validator(SCHEMAS["sweep-1.json"]()).validate(json.loads(view.model_dump_json()))
 
 
 def test_a_bench_says_who_comes_first_and_who_beats_the_trivial_ways(pages):

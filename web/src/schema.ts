@@ -46,6 +46,7 @@ export interface BenchRow {
   beats_trivial: boolean | null;
   why: string;
   readings: Record<string, Reading>;
+  tug_of_war: number | null;
   spreads: Record<string, number>;
   shadowed: Shadowed | null;
   reports: Array<string>;
@@ -387,6 +388,47 @@ export interface Shadowed {
   accuracy_interval: Interval | null;
   accuracy_p95: number | null;
   tpr_at_low_fpr: number | null;
+}
+
+export interface SweepCell {
+  state: "ok" | "no-reference" | "not-informative" | "not-run" | "too-few" | "stale" | "running" | "failed" | "redacted" | "empty";
+  note: string;
+  command: string;
+  known: number | null;
+  needed: number | null;
+  e_forget: number | null;
+  e_utility: number | null;
+  distance: number | null;
+  tug_of_war: number | null;
+}
+
+export interface SweepRequest {
+  name: string;
+  reason: string;
+  forget: number;
+  axis: string;
+  original: number | null;
+  retrained: number | null;
+  noise_floor: number | null;
+  address: string;
+}
+
+export interface SweepRow {
+  name: string;
+  method: Method;
+  cells: Array<SweepCell>;
+  hardest: string;
+}
+
+export interface SweepView {
+  view: "sweep/1";
+  title: string;
+  created: string;
+  versions: Record<string, string>;
+  rerun: string;
+  seeds: Array<number>;
+  requests: Array<SweepRequest>;
+  rows: Array<SweepRow>;
 }
 
 export interface Verdict {

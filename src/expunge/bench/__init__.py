@@ -2,8 +2,9 @@
 
 from expunge.bench._bench import run_bench
 from expunge.bench._space import Range, read_space
-from expunge.bench._suite import Bench, Entry, Part, entry_from, entry_of, read_bench, suites
+from expunge.bench._suite import Bench, Entry, Part, bench_file, entry_from, entry_of, read_bench, suites
 from expunge.bench._tune import Budget, Trial, Tuned, tune
+from expunge.bench._tune_bench import tune_bench
 from expunge.bench._validation import validation_request
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Range",
     "Trial",
     "Tuned",
+    "bench_file",
     "entry_from",
     "entry_of",
     "read_bench",
@@ -21,5 +23,6 @@ __all__ = [
     "run_bench",
     "suites",
     "tune",
+    "tune_bench",
     "validation_request",
 ]

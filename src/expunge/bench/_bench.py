@@ -16,6 +16,7 @@ from expunge import api, pages
 from expunge.bench._grid import Cell, Outcome, cells_of, is_whole, run_cells, seconds_of
 from expunge.bench._shadows import shadowed
 from expunge.bench._suite import Bench, Part
+from expunge.bench._sweep import sweep_view
 from expunge.bench._table import Done, bench_view, figures
 from expunge.errors import RunError
 from expunge.recipe import cache_folder, refuse_missing, train_missing
@@ -40,8 +41,9 @@ def run_bench(
         OUT/bench.json, bench.html, scores.csv    the table as data and as a page; every method, seed and score
         OUT/runs/METHOD-SEED/                     a run folder a cell
 
-    A bench of several requests has these in OUT/REQUEST. Interrupted, the same call goes on; a cell that fails becomes
-    a row that says so, and is tried again by the next call. Figures do not depend on `workers`.
+    A bench of several requests has these in OUT/REQUEST, and all of them side by side in OUT/sweep.html. Interrupted,
+    the same call goes on; a cell that fails becomes a row that says so, and is tried again by the next call. Figures do
+    not depend on `workers`.
 
     Args:
         bench: What to compare.
@@ -73,6 +75,11 @@ def run_bench(
             view = bench_view(bench, part, done, attacked, rerun=rerun)
             _write(places[part.name], view, figures(done))
             views.append(view)
+        if len(views) > 1:
+            named = {part.name: view for part, view in zip(bench.parts, views, strict=True)}
+            sweep = sweep_view(bench, named, rerun=rerun)
+            RunFolder(out, out).write("sweep.json", sweep.model_dump_json(indent=1))
+            RunFolder(out, out).write("sweep.html", pages.render_sweep(sweep))
     return views
 
 

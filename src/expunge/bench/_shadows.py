@@ -76,15 +76,17 @@ def shadowed(
         World(request=r, pool=pool, learned=folders[n], kept=folders[count + n] if exact else None, seed=FIRST_SEED + n)
         for n, r in enumerate(drawn)
     ]
-    found: list[dict[str, np.ndarray | str]] = [{} for _ in worlds]
+    if workers <= 1:
+        found = [w.unlearned(part, cache) for w in worlds]
+        return _rows(part, found, [set(r.ids["forget"]) for r in drawn], pool)
+    found = [{} for _ in worlds]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max(1, min(workers, count)), mp_context=context, initializer=one_thread) as processes:
         running = {processes.submit(w.unlearned, part, cache): n for n, w in enumerate(worlds)}
         for done, future in enumerate(as_completed(running), 1):
             found[running[future]] = future.result()
             talk(f"{part.name}: shadow models: {done} of {count} unlearned by {len(part.entries)} methods")
-    inside_nS = np.array([[i in gone for gone in [set(r.ids["forget"]) for r in drawn]] for i in pool])
-    return {e.label: _attacked(e, [f[e.label] for f in found], inside_nS) for e in part.entries}
+    return _rows(part, found, [set(r.ids["forget"]) for r in drawn], pool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +171,14 @@ def _exact(entry: Entry) -> bool:
     return entry.method == "retrain"
 
 
-def _attacked(entry: Entry, said: Sequence[np.ndarray | str], inside_nS: np.ndarray) -> pages.Shadowed:
+def _rows(
+    part: Part, found: Sequence[dict[str, np.ndarray | str]], gone: Sequence[set[str]], pool: Sequence[str]
+) -> dict[str, pages.Shadowed]:
+    inside_nS = np.array([[i in ids for ids in gone] for i in pool])
+    return {e.label: _attacked([f[e.label] for f in found], inside_nS) for e in part.entries}
+
+
+def _attacked(said: Sequence[np.ndarray | str], inside_nS: np.ndarray) -> pages.Shadowed:
     failed = next((s for s in said if isinstance(s, str)), None)
     if failed is not None:
         return pages.Shadowed(state="failed", note=failed, shadows=len(said))

@@ -162,7 +162,7 @@ def read_bench(
         DataError: A missing or malformed file.
         ConfigError: An unknown method or setting, or one method listed twice with the same settings.
     """
-    place = _found(name)
+    place = bench_file(name)
     values = read_yaml(place)
     if "requests" in values:
         file: _File = build(_File, values, "")
@@ -205,7 +205,8 @@ def suites() -> Path:
     return Path(__file__).parent / "suites"
 
 
-def _found(name: str | Path) -> Path:
+def bench_file(name: str | Path) -> Path:
+    """Return the file of a bench or recipe. Raises DataError where nothing is called so."""
     shipped_bench = suites() / f"{name}.yaml"
     if shipped_bench.is_file():
         return shipped_bench

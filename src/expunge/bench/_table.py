@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from expunge.bench._pooled import Pooled, absolute, dominated, pooled, ranks
 from expunge.bench._suite import Bench, Entry, Part
 from expunge.card import Card
 from expunge.errors import RunError
+from expunge.metrics.tug_of_war import ROLES
 from expunge.pages.run_view import Metric, Point, Reading, RunView
 from expunge.registry import find
 
@@ -179,6 +181,7 @@ def _row(
         beats_trivial=beats,
         why=why,
         readings=(readings := {m.id: _reading(m.id, views) for m in metrics} if views else {}),
+        tug_of_war=_tug_of_war(views),
         spreads=_spreads(readings, metrics),
         reports=[d.report for d, _ in whole],
     )
@@ -275,6 +278,21 @@ def _reading(metric: str, views: Sequence[RunView]) -> Reading:
         n=known[0].n, clusters=known[0].clusters, **facts,
         against_margin=against.pop() if len(against) == 1 else "undecided",
     )  # fmt: skip
+
+
+def _tug_of_war(views: Sequence[RunView]) -> float | None:
+    """Return the mean over seeds of ToW, see `metrics.tug_of_war`, from the accuracies that every audit has."""
+    products = []
+    for view in views:
+        scores = {s.role: s for s in view.scores if s.id.startswith("accuracy (") and s.role in ROLES}
+        gaps = [
+            s.unlearned - statistics.fmean(s.retrained)
+            for s in scores.values()
+            if s.unlearned is not None and s.retrained
+        ]
+        if len(gaps) == len(ROLES):
+            products.append(math.prod(1 - abs(gap) for gap in gaps))
+    return statistics.fmean(products) if products and len(products) == len(views) else None
 
 
 def _spreads(readings: Mapping[str, Reading], metrics: Sequence[Metric]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from expunge.cli._talk import put, say, table
 
 
 def tune(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of one that comes with Expunge.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe or bench file, or the name of one that comes with Expunge.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings such as train.epochs=20.")] = None,
     method: Annotated[
         list[str] | None,
@@ -30,28 +30,39 @@ def tune(
     workers: Annotated[int, typer.Option(help="Processes that train references.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print results and trials as JSON.")] = False,
 ) -> None:
-    """Choose settings on other records than the requested ones; the result is a file for --with."""
+    """Choose settings on other records than the requested ones; the result is a file for --with, or a tuned bench."""
     import shlex
     import sys
     from dataclasses import asdict
 
     from expunge import bench
+    from expunge.config import read_yaml
+    from expunge.errors import require
     from expunge.recipe import read_recipe
 
+    place, words = out or Path("tuned") / Path(recipe).stem, method or []
+    budget = bench.Budget(trials=trials, cpu_seconds=cpu_seconds)
+    rerun = shlex.join(["expunge", *sys.argv[1:]])
+    if "requests" in read_yaml(bench.bench_file(recipe)):
+        refused = [o for o, given in (("--space", space), ("--validation", validation), ("--json", as_json)) if given]
+        require(not refused, f"tune: {(*refused, '')[0]} is for one recipe, {recipe} is a bench")
+        chosen = bench.read_bench(recipe, methods=",".join(words), overrides=overrides or [])
+        file = bench.tune_bench(chosen, recipe, place, budget=budget, seed=seed, workers=workers, talk=say, rerun=rerun)
+        put(None, as_json=False, text=f"expunge bench {file}")
+        return
     made = read_recipe(recipe, overrides=overrides or [])
-    words = method or []
     entries = [bench.entry_from(word) for word in words] or [bench.entry_of({"method": made.method}, recipe)]
     found = bench.tune(
         made,
         entries,
-        out or Path("tuned") / Path(recipe).stem,
-        budget=bench.Budget(trials=trials, cpu_seconds=cpu_seconds),
+        place,
+        budget=budget,
         space=bench.read_space(space) if space else None,
         validation=validation or None,
         seed=seed,
         workers=workers,
         talk=say,
-        rerun=shlex.join(["expunge", *sys.argv[1:]]),
+        rerun=rerun,
     )
     heads = ["method", "trials", "first", "best", "e_forget", "e_utility", "settings", "file"]
     rows = []

@@ -2,7 +2,7 @@
 
 from expunge.pages.bench_view import BenchRow, BenchView, Shadowed
 from expunge.pages.compare_view import ComparedRun, CompareView, Group, group
-from expunge.pages.render import render_bench, render_compare, render_run
+from expunge.pages.render import render_bench, render_compare, render_run, render_sweep
 from expunge.pages.run_view import (
     Ancestor,
     ArtefactFate,
@@ -29,6 +29,7 @@ from expunge.pages.run_view import (
     Verdict,
 )
 from expunge.pages.stated import Interval
+from expunge.pages.sweep_view import SweepCell, SweepRequest, SweepRow, SweepView
 
 __all__ = [
     "Ancestor",
@@ -60,9 +61,14 @@ __all__ = [
     "Score",
     "Series",
     "Shadowed",
+    "SweepCell",
+    "SweepRequest",
+    "SweepRow",
+    "SweepView",
     "Verdict",
     "group",
     "render_bench",
     "render_compare",
     "render_run",
+    "render_sweep",
 ]

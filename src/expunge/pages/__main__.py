@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from expunge.pages import bench_view, compare_view, run_view
+from expunge.pages import bench_view, compare_view, run_view, sweep_view
 
-SCHEMAS = {"run-1.json": run_view.schema, "compare-1.json": compare_view.schema, "bench-1.json": bench_view.schema}
+SCHEMAS = {
+    "run-1.json": run_view.schema,
+    "compare-1.json": compare_view.schema,
+    "bench-1.json": bench_view.schema,
+    "sweep-1.json": sweep_view.schema,
+}
 FOLDER = Path(__file__).parent / "schema"
 
 

@@ -64,6 +64,8 @@ class BenchRow(Stated):
             its interval; None where that cannot be said.
         why: The reason for `beats_trivial`, in words.
         readings: Metric id -> mean over the seeds.
+        tug_of_war: Π over forget, retain and test set of 1 − |accuracy − mean of retrained|, mean over seeds; 1 = like
+            retrained; None where there are no classes.
         spreads: Metric id -> how far that mean lies from the retrained models' mean, in their standard deviations;
             without an entry where there are fewer than three of them or all give the same.
         shadowed: U-LiRA against the method, where shadow models were asked for.
@@ -88,6 +90,7 @@ class BenchRow(Stated):
     beats_trivial: bool | None = None
     why: str = ""
     readings: dict[str, Reading] = {}
+    tug_of_war: float | None = None
     spreads: dict[str, float] = {}
     shadowed: Shadowed | None = None
     reports: list[str] = []

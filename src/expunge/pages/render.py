@@ -24,6 +24,7 @@ from expunge.pages.compare_view import CompareView
 from expunge.pages.differences import differences, settings
 from expunge.pages.run_view import Method, Reference, RunView, Score, Series
 from expunge.pages.stated import WITHOUT_FIGURES
+from expunge.pages.sweep_view import SweepView
 from expunge.pages.threshold import comparisons
 
 FORMS: dict[str, Callable[[Any], str]] = {
@@ -62,7 +63,12 @@ def render_bench(view: BenchView) -> str:
     return _page("bench.html.j2", view)
 
 
-def _page(template: str, view: RunView | CompareView | BenchView, **words_of_its_own: Any) -> str:
+def render_sweep(view: SweepView) -> str:
+    """Return the page of a bench's requests side by side."""
+    return _page("sweep.html.j2", view)
+
+
+def _page(template: str, view: RunView | CompareView | BenchView | SweepView, **words_of_its_own: Any) -> str:
     style, style_hash = _asset("style.css")
     script, script_hash = _asset("page.js")
     return (
