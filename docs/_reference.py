@@ -17,7 +17,7 @@ from expunge.cli import main
 from expunge.cli._app import app
 from expunge.pages.__main__ import SCHEMAS, text
 
-PACKAGES = ("expunge.bench", "expunge.integrations", "expunge.testing", "expunge.verify")
+PACKAGES = ("expunge.bench", "expunge.integrations", "expunge.testing", "expunge.testing.conformance", "expunge.verify")
 """What is imported by its own name, beside `import expunge`."""
 
 

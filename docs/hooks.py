@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import _conformance
 import _gallery
 import _metric_quality
 import _reference
@@ -29,6 +30,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages |= {"gallery/systems.md": _gallery.systems_page(published)}
     pages |= {"gallery/removal_or_suppression.md": _removal.page(found["methods"], found["attacks"], evidence)}
     pages |= {"gallery/metric_quality.md": _metric_quality.page(evidence)}
+    pages |= {"gallery/conformance.md": _conformance.page()}
     pages |= {"reference.md": _reference.python_page(), "commands.md": _reference.commands_page()}
     pages |= {"formats.md": _reference.formats_page(), **_reference.schemas()}
     sources = {path: text for kind in KINDS for idea in found[kind] for path, text in [_gallery.source(idea)]}

@@ -42,3 +42,27 @@ def test_another_seed_splits_otherwise_and_the_same_seed_alike():
 def test_a_split_that_leaves_nothing_is_refused(options):
     with pytest.raises(ConfigError, match="must be in"):
         digits.load(**options)
+
+
+def test_confused_labels_change_places_among_what_is_trained_on():
+    plain, mixed = digits.load(), digits.load(confuse={"classes": [3, 8], "count": 60})
+    true, given = mixed.column("true_label"), mixed.column("label")
+    np.testing.assert_array_equal(true, plain.column("label"))
+    wrong = np.flatnonzero(true != given)
+    assert len(wrong) == 60
+    assert sorted(zip(true[wrong].tolist(), given[wrong].tolist(), strict=True)) == [(3, 8)] * 30 + [(8, 3)] * 30
+    assert {mixed.ids[row] for row in wrong} <= set(mixed.split("train"))
+
+
+@pytest.mark.parametrize(
+    ("confuse", "message"),
+    [
+        ({"classes": [3, 8]}, r"must be \{classes: \[a, b\], count: n\}"),
+        ({"classes": [3, 3], "count": 2}, r"two different classes, got \[3, 3\]"),
+        ({"classes": [3, 8], "count": 3}, r"an even number from 2 to 2\d\d, got 3"),
+        ({"classes": [3, 11], "count": 2}, "from 2 to 0, got 2"),
+    ],
+)
+def test_a_confusion_that_cannot_be_made_is_refused(confuse, message):
+    with pytest.raises(ConfigError, match=message):
+        digits.load(confuse=confuse)

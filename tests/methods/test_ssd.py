@@ -10,7 +10,7 @@ from expunge.data import Dataset
 from expunge.errors import ConfigError
 from expunge.learners import Classifier
 from expunge.methods.ssd import SSD
-from expunge.request import ForgetRequest
+from expunge.request import ForgetRequest, Resolved
 from expunge.train import Run, copied
 
 
@@ -58,6 +58,38 @@ def test_batches_mix_roles_and_are_near_equal(by_hand):
     assert_close(found["weight"], torch.full((2, 1), (0.5**2 + (0.5 * 2) ** 2) / 2))
     whole = SSD(batch_size=3).importances(by_hand, ["a", "b", "c"])
     assert_close(whole["weight"], torch.full((2, 1), ((-0.5 * 1 + 0.5 * 3 - 0.5 * 2) / 3) ** 2))
+
+
+def test_the_loss_free_importance_is_the_absolute_slope_of_the_mean_squared_length_of_the_logits(by_hand):
+    with torch.no_grad():
+        by_hand.learner.model.weight.copy_(torch.tensor([[2.0], [-1.0]]))
+    found = SSD(importance="loss_free", batch_size=2).importances(by_hand, ["a", "b", "c"])  # batches (a, b) and (c)
+    slopes = torch.tensor([[[2 * 2 * (1 + 9) / 2], [-2 * (1 + 9) / 2]], [[2 * 2 * 4], [-2 * 4.0]]])  # 2 z x
+    assert_close(found["weight"], slopes.abs().mean(0))
+    assert_close(found["bias"], torch.tensor([(2 * 2 * 2 + 2 * 4) / 2, (2 * 2 + 2 * 2) / 2]))
+
+
+def test_loss_free_with_a_threshold_forgets_records_without_labels_alike(begin, digits_request):
+    data = digits_request.dataset
+    blind = Dataset("digits without labels", data.ids, {"image": data.columns["image"]})
+    request = Resolved(blind, {role: digits_request.ids[role] for role in ("forget", "retain")})
+    runs = [begin(SSD(importance="loss_free"), "classifier", r) for r in (digits_request, request)]
+    before = runs[0].learner.hash()
+    assert runs[0].execute().hash() == runs[1].execute().hash() != before
+    assert runs[1].log[-1].keys() == {"step", "alpha", "selected"}
+
+
+def test_with_a_loss_or_a_sweep_labels_are_needed():
+    for method in (SSD(), SSD(importance="loss_free", alpha="sweep")):
+        assert "labels" in method.card.needs
+    assert SSD.card.needs == {"forget", "retain", "labels"}
+
+
+def test_loss_free_a_class_is_forgotten_and_the_others_stay(begin, digits_request):
+    learner = begin(SSD(importance="loss_free", alpha="sweep")).execute()
+    hits = {r: learner.score(digits_request.dataset, digits_request.ids[r])[""]["hit"] for r in ("forget", "retain")}
+    assert hits["forget"].mean() <= 0.05
+    assert hits["retain"].mean() >= 0.9
 
 
 def test_weights_beyond_the_threshold_are_scaled_by_the_ratio_and_others_stay(by_hand):

@@ -13,8 +13,9 @@ import numpy as np
 from expunge.card import Card
 from expunge.data import Dataset
 from expunge.errors import DataError, NothingToMeasure, require
-from expunge.learners import CausalLM, Learner
+from expunge.learners import CausalLM, Learner, Regressor
 from expunge.metrics import RECOVERED, Block, Blocks, Want
+from expunge.metrics._predictions import truth_and_prediction
 from expunge.request import Resolved
 from expunge.train import copied
 
@@ -178,9 +179,12 @@ class Case:
     ) -> Outcome:
         """Return how likely the true answer of each record on trial is, exp(mean log p) over its positions, 0 to 1.
 
-        The length-normalised probability of `probability`; of a classifier, p of the true class.
+        The length-normalised probability of `probability`; of a classifier, p of the true class. A density is no
+        probability: of a regressor it is `nearness`, on the same scale.
         """
         block = self.read(learner, dataset=dataset, answer=answer, ids=ids)
+        if isinstance(learner, Regressor):
+            return Outcome(ids=block.ids, values=nearness(block, learner.targets(self.dataset).numpy().std(axis=0)))
         return Outcome(ids=block.ids, values=np.exp(block.mean_logp()))
 
 
@@ -276,6 +280,26 @@ def joined(blocks: Sequence[Block]) -> Block:
         **{n: np.concatenate([getattr(b, n) for b in blocks]) for n in ("logp", "hit", "mean", "var")},
         extras={n: np.concatenate([b.extras[n] for b in blocks]) for n in both},
     )
+
+
+def nearness(block: Block, spread: np.ndarray) -> np.ndarray:
+    """Return how near predicted numbers come to the true ones, of each row [n], 0 to 1, 1 = met.
+
+        exp(−½ · mean_k ((y_k − μ_k) / s_k)²),   s = the standard deviation of the target over all of the data
+
+    The density of a Gaussian over its largest value. Its width is the data's: a model that says wide noise of its own
+    predictions comes no nearer by that.
+
+    Args:
+        block: A regressor's answers.
+        spread: s, of each target [K] or of the only one; 1 where it is 0.
+
+    Raises:
+        DataError: The answers are no regressor's.
+    """
+    truth_nK, prediction_nK = truth_and_prediction("an attack", block)
+    off_nK = (truth_nK - prediction_nK) / np.where(spread > 0, spread, 1)
+    return np.asarray(np.exp(-np.square(off_nK).mean(axis=1) / 2))
 
 
 def _answer(learner: Learner) -> str:

@@ -47,6 +47,7 @@ BATTERIES: dict[str, list[tuple[str, Settings]]] = {
         ("relearning", {"on": "forgotten"}),
         ("relearning", {"on": "retained"}),
     ],
+    "regressor": [("relearning", {"on": "forgotten"}), ("relearning", {"on": "retained"})],
 }
 """Kind of learner to the attacks it is put to, with their settings; the audit orders them by tier."""
 

@@ -25,7 +25,7 @@ class Finetune(Method):
         title="Fine-tuning on the retain set",
         year=2020,
         source="arXiv:1911.04933",
-        needs={"retain"},
+        needs={"retain", "labels"},
     )
 
     def loss(self, run: Run, batch: Batches) -> dict[str, Part]:

@@ -35,7 +35,7 @@ class GradDiff(RetainTerm):
         title="Gradient difference",
         year=2022,
         source="arXiv:2203.12817",
-        needs={"forget", "retain"},
+        needs={"forget", "retain", "labels"},
         learners={"causal_lm", "classifier"},
     )
 

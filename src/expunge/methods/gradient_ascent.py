@@ -29,7 +29,7 @@ class GradientAscent(Method):
         title="Gradient ascent",
         year=2022,
         source="arXiv:2210.01504",
-        needs={"forget"},
+        needs={"forget", "labels"},
         learners={"causal_lm"},
     )
 

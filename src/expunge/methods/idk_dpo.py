@@ -51,7 +51,7 @@ class IdkDPO(RefusalMethod):
         title="Direct Preference Optimization towards refusals",
         year=2023,
         source="arXiv:2305.18290",
-        needs={"forget", "retain"},
+        needs={"forget", "retain", "labels"},
         learners={"causal_lm", "classifier"},
         aim="suppression",
     )

@@ -42,7 +42,8 @@ class IMU(Method):
         quantile: Above which weights are cut, in (0, 1]. Published .93.
         top: Share of the records with I_i < 0 that is kept, those with the largest |I_i|, in (0, 1].
         l1: ≥ 0. Published .02 on language models, where the code gives it no gradient; set by experiment on others.
-        refresh_every: Passes after which the weights are computed anew, ≥ 0; 0 is once. Published once on classifiers.
+        refresh_every: Passes after which the weights are computed anew, ≥ 0; 0 is once. Published once on classifiers,
+            where the two differ little.
 
     Raises:
         ConfigError: A value is out of range.
@@ -59,7 +60,7 @@ class IMU(Method):
         year=2025,
         source="arXiv:2508.01620",
         system="IMU",
-        needs={"forget"},
+        needs={"forget", "labels"},
         learners={"causal_lm", "classifier"},
         aim="suppression",
     )

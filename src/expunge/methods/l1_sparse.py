@@ -37,7 +37,7 @@ class L1Sparse(Method):
         title="Sparsity-aware unlearning",
         year=2023,
         source="arXiv:2304.04934",
-        needs={"retain"},
+        needs={"retain", "labels"},
         learners={"classifier"},
     )
 

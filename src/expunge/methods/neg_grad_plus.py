@@ -40,7 +40,7 @@ class NegGradPlus(Method):
         title="NegGrad+",
         year=2023,
         source="arXiv:2302.09880",
-        needs={"forget", "retain"},
+        needs={"forget", "retain", "labels"},
         learners={"classifier"},
     )
 

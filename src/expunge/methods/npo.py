@@ -39,7 +39,7 @@ class NPO(RetainTerm):
         title="Negative Preference Optimization",
         year=2024,
         source="arXiv:2404.05868",
-        needs={"forget", "retain"},
+        needs={"forget", "retain", "labels"},
         learners={"causal_lm", "classifier"},
         aim="suppression",
     )

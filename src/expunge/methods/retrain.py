@@ -27,7 +27,7 @@ class Retrain(Method):
         title="Retraining without the forget set",
         year=2015,
         source="definition",
-        needs={"retain", "recipe"},
+        needs={"retain", "labels", "recipe"},
         learners={"causal_lm", "classifier", "regressor"},
         guarantee="exact",
     )

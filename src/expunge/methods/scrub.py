@@ -56,7 +56,7 @@ class SCRUB(Method):
         year=2023,
         source="arXiv:2302.09880",
         system="SCRUB",
-        needs={"forget", "retain", "reference"},
+        needs={"forget", "retain", "labels", "reference"},
         learners={"classifier"},
     )
 

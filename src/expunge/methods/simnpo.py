@@ -42,7 +42,7 @@ class SimNPO(RetainTerm):
         title="Simple Negative Preference Optimization",
         year=2024,
         source="arXiv:2410.07163",
-        needs={"forget", "retain"},
+        needs={"forget", "retain", "labels"},
         learners={"causal_lm", "classifier"},
         aim="suppression",
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,34 +12,35 @@ from torch import Tensor
 
 from expunge.card import Card
 from expunge.errors import ConfigError, require
-from expunge.train import Method, Run
+from expunge.train import Gradients, Method, Run
 
 
 @dataclass(frozen=True, kw_only=True)
 class SSD(Method):
     """Selective Synaptic Dampening.
 
-        I_S = mean over batches b of S of (∂ mean_b −log p(y|x) / ∂θ)²
+        I_S = mean over batches b of S of (∂ mean_b −log p(y|x) / ∂θ)²     or, loss-free, |∂ mean_b ‖z(x)‖² / ∂θ|
         θ ← min(λ · I_D / I_F, 1) · θ     where I_F > α · I_D, else unchanged
 
-    D is everything that was trained on, F the forget set. α is not free of scale: it depends on the batch size, the
-    model and how far it converged, so `alpha="sweep"` is part of the method. Applied twice it dampens twice.
+    D is everything that was trained on, F the forget set, z the logits. α is not free of scale: it depends on the batch
+    size, the model and how far it converged, so `alpha="sweep"` is part of the method. Applied twice it dampens twice.
+    Loss-free, with a number for α, no record needs a label, and accuracies are not logged.
 
     Args:
         alpha: Selection threshold, > 0 (published 5 to 50), or "sweep": the largest of `sweep` that brings accuracy
             down to `target`, measured on the holdout set where there is one (same class!), else on the forget set.
         dampening: λ, > 0. Published 1, 0.1 for faces.
         batch_size: Records of one squared gradient. Published 128; batches are near-equal, see deviations.
-        importance: "batch_mean" (published), or "per_sample": then I_F / I_D ≤ |D| / |F| and any α from there on is a
-            no-op, which is refused.
+        importance: "batch_mean" (published), "loss_free" (LFSSD), or "per_sample": then I_F / I_D ≤ |D| / |F| and any α
+            from there on is a no-op, which is refused.
         sweep: Thresholds to try, falling. Steps of √2: between 10 and 5 ten points of retained accuracy can be lost.
         target: Accuracy at which the sweep is content, 0 to 1.
 
     Raises:
         ConfigError: A value is out of range, or an α that can select nothing.
 
-    Source: Foster et al. (2023), arXiv:2308.07707, algorithm 1. Deviations: batches of near-equal size, since a small
-    last batch has a huge squared mean gradient; the sweep.
+    Source: Foster et al. (2023), arXiv:2308.07707, algorithm 1; loss-free: Foster et al. (2024), arXiv:2402.19308.
+    Deviations: batches of near-equal size, since a small last batch has a huge squared mean gradient; the sweep.
     """
 
     card: ClassVar[Card] = Card(
@@ -56,7 +57,7 @@ class SSD(Method):
     alpha: float | Literal["sweep"] = 10.0
     dampening: float = 1.0
     batch_size: int = 128
-    importance: Literal["batch_mean", "per_sample"] = "batch_mean"
+    importance: Literal["batch_mean", "per_sample", "loss_free"] = "batch_mean"
     sweep: tuple[float, ...] = (100.0, 70.0, 50.0, 35.0, 25.0, 18.0, 12.0, 9.0, 6.0, 4.0, 3.0, 2.0)
     target: float = 0.03
 
@@ -66,6 +67,9 @@ class SSD(Method):
         require(self.batch_size >= 1, f"ssd: batch_size must be ≥ 1, got {self.batch_size}")
         require(list(self.sweep) == sorted(self.sweep, reverse=True), f"ssd: sweep must fall, got {self.sweep}")
         require(0 <= self.target <= 1, f"ssd: target must be in [0, 1], got {self.target}")
+        if self.importance == "loss_free" and self.alpha != "sweep":
+            card = type(self).card
+            object.__setattr__(self, "card", replace(card, needs=card.needs - {"labels"}))
 
     def solve(self, run: Run) -> None:
         forget = set(run.ids("forget"))
@@ -83,9 +87,11 @@ class SSD(Method):
         role = "holdout" if run.request.ids.get("holdout") else "forget"
         for alpha in self.sweep if self.alpha == "sweep" else (float(self.alpha),):
             selected = self.dampen(run, original, of_all, of_forget, alpha)
-            accuracy = run.read(role, "hit").mean().item()
-            run.log.append({"step": 0, "alpha": alpha, "selected": selected, f"accuracy_{role}": accuracy})
-            if accuracy <= self.target:
+            row: dict[str, Any] = {"step": 0, "alpha": alpha, "selected": selected}
+            if "labels" in self.card.needs:
+                row[f"accuracy_{role}"] = run.read(role, "hit").mean().item()
+            run.log.append(row)
+            if row.get(f"accuracy_{role}", 1.0) <= self.target:
                 break
 
     def dampen(
@@ -108,23 +114,36 @@ class SSD(Method):
         return selected / total
 
     def importances(self, run: Run, ids: Sequence[str]) -> dict[str, Tensor]:
-        """Return I of a set of records, by parameter, ≥ 0, in nats² per squared unit of weight."""
+        """Return I of a set of records, by parameter, ≥ 0: nats² per squared unit of weight, or loss-free per unit."""
         size = 1 if self.importance == "per_sample" else self.batch_size
         chunks = np.array_split(np.array(ids, dtype=object), -(-len(ids) // size))
         sums = {n: torch.zeros_like(p) for n, p in run.learner.trainable().items()}
         for chunk in chunks:
-            for name, gradient in _mean_gradient(run, list(chunk)).items():
-                sums[name] += gradient.square()
+            for name, gradient in self.mean_gradient(run, list(chunk)).items():
+                sums[name] += gradient.abs() if self.importance == "loss_free" else gradient.square()
         return {n: s / len(chunks) for n, s in sums.items()}
 
+    def mean_gradient(self, run: Run, ids: list[str]) -> Gradients:
+        """Return the gradient of the mean loss, or of the mean ‖z‖², of records of both roles, each read in its own."""
+        read = _length_gradient if self.importance == "loss_free" else Run.gradient_of
+        by_role = {r: [i for i in ids if (i in run.condemned) == (r == "forget")] for r in ("forget", "retain")}
+        found: Gradients = {}
+        for role, members in by_role.items():
+            if members:
+                for name, gradient in read(run, role, members).items():
+                    share = gradient * (len(members) / len(ids))
+                    found[name] = found[name] + share if name in found else share
+        return found
 
-def _mean_gradient(run: Run, ids: list[str]) -> dict[str, Tensor]:
-    """Gradient of the mean loss over records of both roles; each is read in its own."""
-    by_role = {r: [i for i in ids if (i in run.condemned) == (r == "forget")] for r in ("forget", "retain")}
-    found: dict[str, Tensor] = {}
-    for role, members in by_role.items():
-        if members:
-            for name, gradient in run.gradient_of(role, members).items():
-                share = gradient * (len(members) / len(ids))
-                found[name] = found[name] + share if name in found else share
-    return found
+
+def _length_gradient(run: Run, role: str, ids: Sequence[str]) -> Gradients:
+    """Gradient of the mean over positions of ‖z‖², in evaluation mode."""
+    run.learner.model.eval()
+    sums: Gradients = {}
+    positions = 0
+    for start in range(0, len(ids), 64):
+        logits_NV = run.learner.logits(run.batch(ids[start : start + 64], role))
+        positions += len(logits_NV)
+        for name, gradient in run.learner.gradient(logits_NV.float().square().sum()).items():
+            sums[name] = sums[name] + gradient if name in sums else gradient
+    return {name: gradient / positions for name, gradient in sums.items()}

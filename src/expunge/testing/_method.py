@@ -18,7 +18,7 @@ from torch import Tensor
 
 from expunge.config import TrainConfig
 from expunge.data import Dataset
-from expunge.errors import BuriedError, ConfigError, LearnerError, UntestedLearnerWarning
+from expunge.errors import BuriedError, ConfigError, LearnerError, RequestError, UntestedLearnerWarning
 from expunge.learners import Batch, Learner, load
 from expunge.request import Resolved
 from expunge.testing._case import Case, ContractError, claim, same
@@ -43,7 +43,9 @@ def check_method(
     """Run every check, or those named in `only`.
 
     A method that cannot work on this kind of learner holds the contract by refusing it: with a LearnerError of one line
-    and a hint, whatever is asked of it, before a weight has changed, and only if its card does not list the kind.
+    and a hint, whatever is asked of it, before a weight has changed, and only if its card does not list the kind. One
+    that cannot serve this request, such as one for part of a class, refuses it with a RequestError of the same form;
+    check it with a request that it serves too.
 
     Args:
         method: To be checked.
@@ -63,7 +65,7 @@ def check_method(
         try:
             try:
                 METHOD_CHECKS[name](case)
-            except LearnerError as error:
+            except (LearnerError, RequestError) as error:
                 _claim_refusal(case, error)
         except ContractError as error:
             raise ContractError(f"{name}: {error}") from error
@@ -275,14 +277,14 @@ def _ideas(case: Case) -> list[Method | Modifier]:
     return [case.method, *case.modifiers]
 
 
-def _claim_refusal(case: Case, error: LearnerError) -> None:
+def _claim_refusal(case: Case, error: LearnerError | RequestError) -> None:
     learner = case.learner()
     before = learner.hash()
-    listed = all(learner.kind in idea.card.learners for idea in _ideas(case))
+    listed = isinstance(error, LearnerError) and all(learner.kind in idea.card.learners for idea in _ideas(case))
     claim(not listed, f"a {learner.kind}, which the card lists, is refused: {error}")
     try:
         case.run(learner)
-    except LearnerError as again:
+    except (LearnerError, RequestError) as again:
         claim(learner.hash() == before, f"a {learner.kind} was refused after the weights had changed")
         claim("\n" not in str(again) and bool(again.hint), "the refusal is not one line with a hint")
         return

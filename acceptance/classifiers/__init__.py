@@ -1,0 +1,1 @@
+"""Part `classifiers`: published systems that forget classes and records of classifiers."""
