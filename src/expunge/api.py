@@ -190,6 +190,7 @@ def run_recipe(
     """
     cache = cache or cache_folder()
     refuse_missing(recipe)
+    recipe = recipe.settled()
     line = lineage.ancestors(recipe.original)
     folder = RunFolder.begin(out, asdict(recipe))
     request = lineage.resolve(recipe)

@@ -8,16 +8,17 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
-from expunge.auditing import AuditConfig
+from expunge.auditing import AuditConfig, worst_case
 from expunge.config import TrainConfig, build, merged, override, read_yaml
 from expunge.data import Dataset
-from expunge.errors import ConfigError, DataError, require
+from expunge.data._kinds import BY_MODEL, by_model, chosen, count, seeded
+from expunge.errors import ConfigError, DataError, RequestError, require
 from expunge.learners import CausalLM, Learner, load
 from expunge.registry import did_you_mean, find
 from expunge.request import SETS, ForgetRequest, Resolved, open_data
@@ -79,15 +80,17 @@ class TrainRecipe:
         architecture = find("models", model["name"])
         spec = {k: v for k, v in model.items() if k != "name"}
         try:
-            if kind == "causal_lm":
+            if kind == "causal_lm" or hasattr(architecture, "tokenizer"):
                 from expunge.data import tofu
 
-                options["tokenizer"] = architecture.tokenizer(tofu.texts(dataset), **options.pop("tokenizer", {}))
+                texts = tofu.texts(dataset) if kind == "causal_lm" else dataset.column(options.get("input") or "text")
+                options["tokenizer"] = architecture.tokenizer(texts, **options.pop("tokenizer", {}))
                 spec["vocabulary_size"] = len(options["tokenizer"])
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 network = architecture.build(**spec)
-            return learner_class(network, spec={**model} if kind != "causal_lm" else {}, **options)
+            described = {"name": model["name"], **spec} if kind != "causal_lm" else {}
+            return learner_class(network, spec=described, **options)
         except (TypeError, AttributeError) as error:
             hint = f"`expunge show {model['name']}` and `expunge show {kind}` list the options"
             raise ConfigError(f"learner: a {kind} of {model['name']} cannot be built: {error}", hint=hint) from None
@@ -173,10 +176,47 @@ class Recipe:
         return None
 
     def resolve(self) -> Resolved:
-        """Return the request over its data."""
-        recipe = self.train_recipe()
-        values = {"data": recipe.data if recipe else None, **self.request}
+        """Return the request over its data; what only the original can choose is asked of it, see `settled`."""
+        recipe, made = self.train_recipe(), self.settled()
+        values = {"data": recipe.data if recipe else None, **made.request}
         return build_request(values).resolve()
+
+    def settled(self) -> Recipe:
+        """Return the recipe with ids in place of `{hardest: 0.1}` or `{easiest: 130}`, as the original finds them.
+
+        "Hardest" is to show as forgotten: what the original is surest of. `by: search` searches over two levels, from
+        `seed`. Other kinds and fields beside it narrow the choice. The original is trained first where it is missing.
+
+        Raises:
+            RequestError: A size out of range, an unknown way, or a selector that names nothing.
+        """
+        which = self.request.get("forget")
+        if not isinstance(which, Mapping) or not set(BY_MODEL).intersection(which):
+            return self
+        recipe = self.train_recipe()
+        given = self.request.get("data", recipe.data if recipe else None)
+        if given is None:
+            raise RequestError("forget: there are no data to choose from", hint="give `data`")
+        dataset = open_data(given, self.request.get("columns"))
+        if not (kind := by_model(dataset, which)):
+            return self
+        others = dict(which)
+        size, way, seed = others.pop(kind), others.pop("by", "loss"), others.pop("seed", 0)
+        if way not in ("loss", "search"):
+            raise RequestError(f"forget: {kind} by {way!r}", hint="by: loss, search")
+        try:
+            pool = chosen(dataset, others, dataset.ids if "split" in others else dataset.split("train"))
+            wanted, seed = count(dataset.name, kind, pool, size), seeded(dataset.name, seed)
+        except DataError as error:
+            raise RequestError(f"forget: {error}", hint=error.hint) from None
+        folder = train_missing([Job(recipe, dataset, (), recipe.seed)], cache=cache_folder())[0] if recipe else None
+        original = open_original(self, dataset, folder)
+        original.check(dataset, pool)
+        if way == "search":
+            ids = worst_case.hardest(original, dataset, pool, wanted, easiest=kind == "easiest", seed=seed).ids
+        else:
+            ids = worst_case.by_loss(original, dataset, pool, wanted, highest=kind == "easiest")
+        return replace(self, request={**self.request, "forget": ids})
 
 
 def build_request(values: Mapping[str, Any]) -> ForgetRequest:

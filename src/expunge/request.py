@@ -15,6 +15,7 @@ import numpy as np
 
 from expunge.data import Dataset
 from expunge.data import files as data_files
+from expunge.data._kinds import by_model, chosen
 from expunge.data._sets import ONE_ROLE, joined, matched, refuse_mixed, refuse_twins, same_records, told_apart
 from expunge.errors import DataError, RequestError
 from expunge.registry import did_you_mean, find, names
@@ -32,7 +33,9 @@ __all__ = ["SETS", "Data", "ForgetRequest", "Resolved", "Which", "open_data", "s
 class ForgetRequest:
     """Names the sets of a forget request.
 
-    Each set is a subset's name, a list of ids, `{field: value}`, a file or folder of records, or a Dataset. Records
+    Each set is a subset's name, a list of ids, a mapping of fields and kinds, a file or folder of records, or a
+    Dataset. A mapping such as `{class: 3}`, `{user: ann}`, `{age: {above: 60}}`, `{mislabelled: true_label}` or
+    `{random: 0.1, seed: 1}` chooses among what was trained on, unless it names a `split`. Records
     are matched to `data` by the ids that they bring, else by content; those of `holdout` and `test` join it under their
     own split. A folder without a `/` in its name is taken for one only where there is no `data`.
 
@@ -220,11 +223,18 @@ def _records(which: Which, columns: Mapping[str, str] | None, *, alone: bool) ->
 
 
 def _select(dataset: Dataset, which: Any, role: str) -> list[str]:
+    if kind := by_model(dataset, which):
+        hint = "give a recipe with an original, or ids of `expunge.auditing.worst_case.by_loss`"
+        raise RequestError(f"{role}: only a trained model can say which records are the {kind}", hint=hint)
     if not isinstance(which, (str, Mapping, Sequence)):
         raise RequestError(
-            f"{role}: {which!r} names no records", hint="a subset, a list of ids, {field: value} or a file"
+            f"{role}: {which!r} names no records",
+            hint="a subset, a list of ids, {field: value}, {random: 0.1} or a file",
         )
     try:
+        if isinstance(which, Mapping):
+            anywhere = role not in ("forget", "retain") or "split" in which
+            return chosen(dataset, which, dataset.ids if anywhere else dataset.split("train"))
         return dataset.select(which)
     except DataError as error:
         raise RequestError(f"{role}: {error}", hint=error.hint) from None

@@ -181,9 +181,9 @@ def alignments(learner: Learner, other: Learner, case: Case, records: int) -> li
         for start in range(0, len(some), AT_ONCE):
             ids = [retained[k] for k in some[start : start + AT_ONCE]]
             batch = learner.collate(case.dataset, ids).to(learner.device)
-            read = _read(batch)
             found = [states_at(model, batch, places)[0] for model, places in ((learner, own), (other, others))]
             for k, (x, y) in enumerate(zip(*found, strict=True)):
+                read = _read(learner, batch, x)
                 pairs[k].append((x[read], y[read]))
     return [Alignment.fitted(torch.cat([x for x, _ in of]), torch.cat([y for _, y in of])) for of in pairs]
 
@@ -226,10 +226,12 @@ def _classes(learner: Classifier, case: Case, role: str) -> list[int]:
     return [int(c) for c in case.dataset.values(learner.target, case.request.ids.get(role, []))]
 
 
-def _read(batch: Batch) -> Any:
-    """Index of the states of real tokens; padding stands to the right of what is scored last."""
-    if "input_ids" not in batch.inputs:
+def _read(learner: Learner, batch: Batch, states: Tensor) -> Any:
+    """Index of the states of real tokens; a language model's padding stands to the right of what is scored last."""
+    if "input_ids" not in batch.inputs or states.shape[:2] != batch.inputs["input_ids"].shape:
         return slice(None)
+    if learner.kind != "causal_lm":
+        return batch.inputs["attention_mask"].bool()
     rows, length = batch.inputs["input_ids"].shape
     last_B = torch.full((rows,), -1, device=batch.places.device)
     last_B = last_B.scatter_reduce(0, batch.places // length, batch.places % length, "amax")

@@ -9,6 +9,7 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def run_bench(
     """
     cache = cache or cache_folder()
     out = Path(out).absolute()
+    bench = replace(bench, parts=[replace(p, recipe=p.recipe.settled()) for p in bench.parts])
     places = {p.name: out if len(bench.parts) == 1 else out / p.name for p in bench.parts}
     grids = {p.name: cells_of(bench, p, places[p.name], rerun=rerun) for p in bench.parts}
     requests = {p.name: p.recipe.resolve() for p in bench.parts}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -147,8 +148,9 @@ def read_bench(
 ) -> Bench:
     """Read a bench.
 
-    A bench file has `requests: {NAME: {recipe: ..., methods: [...]}}`; a method is a name or blocks laid over the
-    recipe. A plain recipe is a bench of one request and one method.
+    A bench file has `requests: {NAME: {recipe: ..., set: {path.to.field: value}, methods: [...]}}`; a method is a name
+    or blocks laid over the recipe, which `set` changes for this request. A plain recipe is a bench of one request and
+    one method.
 
     Args:
         name: A bench or recipe file, or the name of one that comes with Expunge.
@@ -218,15 +220,16 @@ def bench_file(name: str | Path) -> Path:
 
 
 def _request(block: Any, key: str) -> dict[str, Any]:
-    unknown = next((k for k in block if k not in ("recipe", "methods")), None)
-    require(unknown is None, f"requests.{key}.{unknown} is not a field of a request (recipe, methods)")
+    unknown = next((k for k in block if k not in ("recipe", "set", "methods")), None)
+    require(unknown is None, f"requests.{key}.{unknown} is not a field of a request (recipe, set, methods)")
     require(isinstance(block.get("recipe"), str), f"requests.{key}.recipe must be a file or the name of a recipe")
-    return {"methods": [], **block}
+    return {"methods": [], "set": {}, **block}
 
 
 def _part(name: str, block: Mapping[str, Any], folder: Path, methods: str, overrides: Sequence[str]) -> Part:
     beside = folder / block["recipe"]
-    recipe = read_recipe(beside if beside.is_file() else block["recipe"], overrides=overrides)
+    own = [f"{path}={json.dumps(value)}" for path, value in block["set"].items()]
+    recipe = read_recipe(beside if beside.is_file() else block["recipe"], overrides=[*own, *overrides])
     entries = [entry_of(m, f"requests.{name}.methods") for m in block["methods"]]
     return _whole(name, recipe, entries, methods)
 

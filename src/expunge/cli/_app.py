@@ -9,6 +9,7 @@ from expunge.cli import (
     audit_metrics,
     bench,
     compare,
+    conform,
     demo,
     export,
     forget,
@@ -48,4 +49,5 @@ app.command("lm-eval")(lm_eval.lm_eval)
 app.command("score")(score.score)
 app.command("bench")(bench.bench)
 app.command("tune")(tune.tune)
+app.command("conform")(conform.conform)
 app.command("demo")(demo.demo)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from expunge.data._kinds import bounded
 from expunge.errors import DataError
 from expunge.registry import did_you_mean
 
@@ -87,10 +88,15 @@ class Dataset:
             return list(self.ids) if name == "train" else []
         return [i for i, s in zip(self.ids, self.columns["split"], strict=True) if s == name]
 
-    def select(self, selector: Selector) -> list[str]:
+    def select(self, selector: Selector, *, among: Iterable[str] | None = None) -> list[str]:
         """Return the ids that a selector names, in data order.
 
-        A selector is a subset's or split's name, a list of ids, or `{field: value or list of values}` (all must match).
+        A selector is a subset's or split's name, a list of ids, or `{field: value or list of values}` (all must match);
+        instead of a value a range, `{above:, below:, from:, to:}`, the last two inclusive.
+
+        Args:
+            selector: What to choose.
+            among: The ids that fields and values are looked for in; None is all.
 
         Raises:
             DataError: Unknown subset, field or id, or a value that no record has.
@@ -103,24 +109,31 @@ class Dataset:
             known = sorted({*self.subsets, *map(str, self.columns.get("split", ["train"]))})
             raise DataError(f"{self.name} has no subset {selector!r}", hint=did_you_mean(selector, known))
         if isinstance(selector, Mapping):
-            keep = np.ones(len(self), dtype=bool)
+            rows = np.arange(len(self)) if among is None else self.rows(among)
+            keep = np.ones(len(rows), dtype=bool)
             for field_name, wanted in selector.items():
-                wanted = wanted if isinstance(wanted, (list, tuple, set)) else [wanted]
-                column = [_plain(v) for v in self.column(field_name)]
-                try:
-                    present = set(column)
-                except TypeError:
-                    raise DataError(
-                        f"{self.name}: records cannot be chosen by {field_name!r}", hint="it holds lists or arrays"
-                    ) from None
-                for value in wanted:
-                    if value not in present:
-                        some = ", ".join(repr(v) for v in sorted(present, key=str)[:10])
-                        raise DataError(f"{self.name}: no record has {field_name} = {value!r}", hint=f"values: {some}")
-                keep &= np.array([v in set(wanted) for v in column], dtype=bool)
-            return [self.ids[r] for r in np.flatnonzero(keep)]
+                values = self.column(field_name)
+                keep &= self._matching(field_name, [_plain(values[r]) for r in rows], wanted)
+            return [self.ids[r] for r in rows[keep]]
         self.rows(selector)
         return list(selector)
+
+    def _matching(self, field_name: str, column: list[Any], wanted: Any) -> np.ndarray:
+        """Which values [n] a selector's value, values or range names."""
+        try:
+            present = set(column)
+        except TypeError:
+            raise DataError(
+                f"{self.name}: records cannot be chosen by {field_name!r}", hint="it holds lists or arrays"
+            ) from None
+        if isinstance(wanted, Mapping):
+            return bounded(self.name, field_name, column, wanted)
+        wanted = set(wanted) if isinstance(wanted, (list, tuple, set)) else {wanted}
+        strange = sorted(wanted - present, key=str)
+        if strange:
+            some = ", ".join(repr(v) for v in sorted(present, key=str)[:10])
+            raise DataError(f"{self.name}: no record has {field_name} = {strange[0]!r}", hint=f"values: {some}")
+        return np.array([v in wanted for v in column], dtype=bool)
 
     @cached_property
     def fingerprint(self) -> str:

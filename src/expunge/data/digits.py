@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from expunge.data._confused import confused
 from expunge.data._dataset import Dataset
 from expunge.errors import require
 
@@ -13,7 +16,13 @@ RECORDS = 1797
 BRIGHTEST = 16
 
 
-def load(*, test_fraction: float = 497 / RECORDS, seed: int = 0, holdout: int = 0) -> Dataset:
+def load(
+    *,
+    test_fraction: float = 497 / RECORDS,
+    seed: int = 0,
+    holdout: int = 0,
+    confuse: Mapping[str, Any] | None = None,
+) -> Dataset:
     """Return the digits with a seeded split, not stratified by class.
 
     The subset `random10` is a tenth of what is trained on, drawn at random.
@@ -25,6 +34,8 @@ def load(*, test_fraction: float = 497 / RECORDS, seed: int = 0, holdout: int = 
         test_fraction: Share of records in the split `test`, in (0, 1). 1,300 records remain by default.
         seed: Of the split.
         holdout: Number of the remaining records that are set aside as split `holdout`, never trained on.
+        confuse: `{classes: [3, 8], count: 60}` gives that many of the records to train on, half of each class, the
+            other's label; the column `true_label` has the true ones, so that `{mislabelled: true_label}` finds them.
 
     Raises:
         ConfigError: A value is out of range.
@@ -41,11 +52,14 @@ def load(*, test_fraction: float = 497 / RECORDS, seed: int = 0, holdout: int = 
         split[row] = "test"
     for row in order[tests : tests + holdout]:
         split[row] = "holdout"
-    columns = {
+    columns: dict[str, Any] = {
         "image": (images / BRIGHTEST).astype(np.float32),
         "label": labels.astype(np.int64),
         "split": split,
     }
+    if confuse is not None:
+        columns["true_label"] = columns["label"]
+        columns["label"] = confused(columns["label"], order[tests + holdout :], confuse, seed=seed)
     trained = [f"digits/{row}" for row in order[tests + holdout :]]
     subsets = {"random10": sorted(trained[: len(trained) // 10])}
     return Dataset("digits", [f"digits/{row}" for row in range(RECORDS)], columns, subsets)

@@ -73,6 +73,10 @@ class Learner:
     def check(self, dataset: Dataset, ids: Sequence[str]) -> None:
         """Raise DataError or LearnerError when the records do not fit the model."""
 
+    def unlabelled(self, dataset: Dataset, ids: Sequence[str]) -> list[str]:
+        """Return the ids of records that have no target to learn; kinds that read text have one in every record."""
+        return []
+
     # The model's answer --------------------------------------------------------------------------------------------
 
     def logits(self, batch: Batch) -> Float[Tensor, "N V"]:

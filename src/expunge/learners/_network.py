@@ -81,7 +81,7 @@ class NetworkLearner(Learner):
     def output(self, batch: Batch) -> Float[Tensor, "B ..."]:
         """Return the network's own output, one row an example. Raises LearnerError where the inputs do not fit it."""
         try:
-            output = self.model(**batch.inputs) if self._is_transformers else self.model(batch.inputs["x"])
+            output = self.model(batch.inputs["x"]) if "x" in batch.inputs else self.model(**batch.inputs)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, IndexError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -16,6 +17,9 @@ from expunge.errors import DataError, LearnerError
 from expunge.learners._base import Reading
 from expunge.learners._batch import Batch
 from expunge.learners._network import NetworkLearner
+from expunge.learners._unlabelled import refusal
+
+UNLABELLED = -1
 
 
 class Classifier(NetworkLearner):
@@ -28,7 +32,8 @@ class Classifier(NetworkLearner):
     Args:
         model: Takes inputs [B, ...] and returns class scores [B, C], or a transformers model with `.logits`.
         input: Field that holds the inputs; None picks the first of image, features, x, text that the data have.
-        target: Field that holds the class, 0 to C - 1.
+        target: Field that holds the class, 0 to C - 1; −1, NaN or None is a record without one, as are all records of
+            data that lack the field. Methods whose card needs no labels forget them all the same.
         tokenizer: For text inputs.
         max_length: Longest text, tokens.
         head_layer: Name of the module that gives the output from the features; "" is the last linear one.
@@ -58,15 +63,34 @@ class Classifier(NetworkLearner):
             head_layer=head_layer,
             spec=spec,
         )
+        self._lacking: weakref.WeakKeyDictionary[Dataset, frozenset[str]] = weakref.WeakKeyDictionary()
 
     def targets(self, dataset: Dataset) -> Int[Tensor, " n"]:
-        """Return the classes, [n]. Raises DataError when they are no whole numbers."""
-        classes = np.asarray(dataset.column(self.target))
-        if classes.dtype.kind not in "iub":
+        """Return the classes, [n], −1 where a record has none. Raises DataError when they are no whole numbers."""
+        column = dataset.columns.get(self.target, [UNLABELLED] * len(dataset))
+        if not isinstance(column, np.ndarray):
+            column = np.asarray([UNLABELLED if value is None else value for value in column])
+        if column.dtype.kind == "f":
+            column = np.where(np.isnan(column), UNLABELLED, column)
+            column = column.astype(np.int64) if np.isfinite(column).all() and (column % 1 == 0).all() else column
+        if column.dtype.kind not in "iub":
             raise DataError(
                 f"{dataset.name}: {self.target!r} does not hold whole numbers", hint="number the classes from 0"
             )
-        return torch.as_tensor(classes.astype(np.int64))
+        return torch.as_tensor(column.astype(np.int64))
+
+    def unlabelled(self, dataset: Dataset, ids: Sequence[str]) -> list[str]:
+        """Return the ids of records without a class: of −1, NaN or None, or all where the data have no such field."""
+        if dataset not in self._lacking:
+            rows = (self._read(dataset)[1] == UNLABELLED).nonzero().flatten().tolist()
+            self._lacking[dataset] = frozenset(dataset.ids[row] for row in rows)
+        lacking = self._lacking[dataset]
+        return [i for i in ids if i in lacking] if lacking else []
+
+    def target_log_probs(self, batch: Batch) -> Float[Tensor, " B"]:
+        """Return log p(class) of each example, [B], nats, ≤ 0. Raises LearnerError where a record has none."""
+        self._refuse_unlabelled(batch, "this loss")
+        return super().target_log_probs(batch)
 
     def answering(self, batch: Batch, answers: Sequence[int]) -> Batch:
         """Return the same inputs with other classes, one an example."""
@@ -89,8 +113,9 @@ class Classifier(NetworkLearner):
             batch = self.collate(dataset, ids[:1]).to(self.device)
             classes = self.states(batch).shape[-1]
         lowest, highest = (int(t) for t in self._read(dataset)[1].aminmax())
-        if lowest < 0:
-            raise DataError(f"{dataset.name}: {self.target!r} holds {lowest}", hint="classes are numbered from 0")
+        if lowest < UNLABELLED:
+            hint = f"classes are numbered from 0; {UNLABELLED} is none"
+            raise DataError(f"{dataset.name}: {self.target!r} holds {lowest}", hint=hint)
         if highest >= classes:
             raise LearnerError(
                 f"{dataset.name} has the class {highest}, the model's head only 0 to {classes - 1}",
@@ -98,6 +123,16 @@ class Classifier(NetworkLearner):
             )
 
     def read(self, batch: Batch, logits_NV: Float[Tensor, "N V"]) -> Reading:
-        """As the base class, with every class's log-probability and the target."""
+        """As the base class, with every class's log-probability and the target.
+
+        Raises:
+            LearnerError: A record has no class.
+        """
+        self._refuse_unlabelled(batch, "scoring")
         extras = {"log_probs": logits_NV.float().log_softmax(-1).cpu().numpy(), "target": batch.targets.cpu().numpy()}
         return super().read(batch, logits_NV) | {"extras": extras}
+
+    def _refuse_unlabelled(self, batch: Batch, who: str) -> None:
+        lacking = self.unlabelled(batch.dataset, batch.ids)
+        if lacking and bool((batch.targets < 0).any()):
+            raise refusal(who, batch.dataset, lacking, self.kind)

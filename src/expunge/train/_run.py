@@ -21,8 +21,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from expunge.config import TrainConfig
-from expunge.errors import BuriedError, ConfigError, UntestedLearnerWarning
+from expunge.errors import BuriedError, ConfigError, LearnerError, UntestedLearnerWarning
 from expunge.learners import Batch, Learner
+from expunge.learners._unlabelled import refusal
 from expunge.request import Resolved
 from expunge.train import _checkpoint, _loop
 from expunge.train._artefacts import Artefacts, Stored
@@ -417,8 +418,15 @@ class Run:
         for role in ("forget", "retain", "holdout"):
             if role in needs:
                 self.learner.check(self.request.dataset, self.ids(role))
+                lacking = self.learner.unlabelled(self.request.dataset, self.ids(role)) if "labels" in needs else []
+                if lacking:
+                    raise refusal(card.name, self.request.dataset, lacking, self.learner.kind)
         if "target" in needs and not self.request.target:
             raise ConfigError(f"{card.name} needs a target and the request names none", hint="give `target=`")
+        adapted = any(m.card.lives_in == "adapter" for m in self.modifiers)
+        if card.lives_in == "weights" and not ("recipe" in needs or adapted or self.learner.trainable()):
+            hint = "let some learn: `learner.model.requires_grad_(True)`, or a method that lives in the output"
+            raise LearnerError(f"{card.name} changes weights, and all of the model's are frozen", hint=hint)
         for idea in (card, *(m.card for m in self.modifiers)):
             if idea.aim != "control" and self.learner.kind not in idea.learners and not self.path:
                 known = ", ".join(sorted(idea.learners)) or "none"
