@@ -228,7 +228,7 @@ def _classes(learner: Classifier, case: Case, role: str) -> list[int]:
 
 def _read(learner: Learner, batch: Batch, states: Tensor) -> Any:
     """Index of the states of real tokens; a language model's padding stands to the right of what is scored last."""
-    if "input_ids" not in batch.inputs or states.shape[:2] != batch.inputs["input_ids"].shape:
+    if "input_ids" not in batch.inputs or states.dim() < 3 or states.shape[1] != batch.inputs["input_ids"].shape[1]:
         return slice(None)
     if learner.kind != "causal_lm":
         return batch.inputs["attention_mask"].bool()
