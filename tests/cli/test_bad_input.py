@@ -78,7 +78,7 @@ def nothing_made(out):
         ("request.forget=[digits/1, digits/1]", "forget: id 'digits/1' is listed more than once", ""),
         ("request.forget=random11", "forget: digits has no subset 'random11'", "`random10`"),
         ("request.forget={label: 11}", "no record has label = 11", ""),
-        ("request.forget={label: 3}", "are in forget and in test", ""),
+        ("request.forget={label: 3, split: [train, test]}", "are in forget and in test", ""),
         ("request.forget=train", "forget covers everything that was trained on", ""),
         ("request.retain=train", "are in forget and in retain", ""),
     ],
@@ -181,7 +181,7 @@ def test_inputs_and_classes_that_do_not_fit_the_model_are_refused(classifier_fol
     save_digits(tmp_path, digits_data, label=12)
     refused(forget(classifier_folder, tmp_path, ending="npz"), "has the class 12, the model's head only 0 to 9", "")
     save_digits(tmp_path, digits_data, label=-1)
-    refused(forget(classifier_folder, tmp_path, ending="npz"), "holds -1", "numbered from 0")
+    refused(forget(classifier_folder, tmp_path, ending="npz"), "reads labels, and 1 record(s) of forget+retain have none", "bad_teacher")
     nothing_made(tmp_path / "run")
 
 

@@ -56,7 +56,7 @@ def test_a_mistake_is_one_line_and_a_hint_without_colour_or_traceback():
     assert (found.returncode, found.stdout) == (2, "")
     error, hint = found.stderr.splitlines()
     assert error.startswith("error: no recipe is called 'digit_class'")
-    assert hint == "hint: did you mean `digits_class` or `digits_random`?"
+    assert hint == "hint: did you mean `digits_class` or `mnist_class`?"
 
 
 def test_help_of_every_command_is_readable_without_colour():

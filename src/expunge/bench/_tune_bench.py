@@ -60,15 +60,21 @@ def tune_bench(
     rows = [(p, e) for p in bench.parts for e in p.entries if e.method not in UNTUNED and _tunable(p, e)]
     talk(f"{len(rows)} rows × {budget.trials} trials, one run and its reading each")
     found: dict[tuple[str, str], Tuned | None] = {}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max(1, workers), mp_context=context, initializer=one_thread) as processes:
-        running = {processes.submit(_tuned, p, e, out, budget, seed, cache, rerun): (p, e) for p, e in rows}
-        for future in as_completed(running):
-            part, entry = running[future]
-            found[part.name, entry.label], error = future.result()
-            made = found[part.name, entry.label]
-            how = f"{made.best.figures.value:.3f}" if made and made.best.figures else f"as it came: {error}"
-            talk(f"{len(found)} of {len(rows)}: {part.name}: {entry.label}: {how}")
+
+    def told(part: Part, entry: Entry, made: Tuned | None, error: str) -> None:
+        found[part.name, entry.label] = made
+        how = f"{made.best.figures.value:.3f}" if made and made.best.figures else f"as it came: {error}"
+        talk(f"{len(found)} of {len(rows)}: {part.name}: {entry.label}: {how}")
+
+    if workers <= 1:
+        for part, entry in rows:
+            told(part, entry, *_tuned(part, entry, out, budget, seed, cache, rerun))
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread) as processes:
+            running = {processes.submit(_tuned, p, e, out, budget, seed, cache, rerun): (p, e) for p, e in rows}
+            for future in as_completed(running):
+                told(*running[future], *future.result())
     values = read_yaml(bench_file(source))
     for part in bench.parts:
         values["requests"][part.name]["methods"] = [

@@ -40,7 +40,8 @@ class SSD(Method):
         ConfigError: A value is out of range, or an α that can select nothing.
 
     Source: Foster et al. (2023), arXiv:2308.07707, algorithm 1; loss-free: Foster et al. (2024), arXiv:2402.19308.
-    Deviations: batches of near-equal size, since a small last batch has a huge squared mean gradient; the sweep.
+    Deviations: batches of near-equal size, since a small last batch has a huge squared mean gradient. On random forget
+    sets that alone does not save a fixed α, nor does one size for both sets; hence the sweep.
     """
 
     card: ClassVar[Card] = Card(
