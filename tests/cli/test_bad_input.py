@@ -181,7 +181,11 @@ def test_inputs_and_classes_that_do_not_fit_the_model_are_refused(classifier_fol
     save_digits(tmp_path, digits_data, label=12)
     refused(forget(classifier_folder, tmp_path, ending="npz"), "has the class 12, the model's head only 0 to 9", "")
     save_digits(tmp_path, digits_data, label=-1)
-    refused(forget(classifier_folder, tmp_path, ending="npz"), "reads labels, and 1 record(s) of forget+retain have none", "bad_teacher")
+    refused(
+        forget(classifier_folder, tmp_path, ending="npz"),
+        "reads labels, and 1 record(s) of forget+retain have none",
+        "bad_teacher",
+    )
     nothing_made(tmp_path / "run")
 
 
