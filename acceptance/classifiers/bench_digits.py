@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 from acceptance.classifiers._bench import out, record, tables
 from expunge.pages import BenchRow, BenchView
@@ -17,11 +21,9 @@ SHADOWS = 16
 
 
 def run() -> Record:
-    shutil.rmtree(out("digits"), ignore_errors=True)
+    seconds = timed()
     os.environ["EXPUNGE_CACHE"] = str(out("digits") / "cache")
-    started = time.monotonic()
     views = tables("digits")
-    seconds = time.monotonic() - started
     near = {row.name: gaps(views["class"], row) for row in views["class"].rows if eligible(row)}
     within = {name: g for name, g in near.items() if all(gap <= room for gap, room in g)}
     cells = sum(row.n for view in views.values() for row in view.rows)
@@ -51,6 +53,19 @@ def run() -> Record:
     ]
     note = "A gap is that of the mean over seeds to the mean of five retrained models; a noise floor is their spread."
     return record("digits", tables("digits", shadows=SHADOWS), *claims, note=note)
+
+
+def timed() -> float:
+    """Return the wall seconds of the whole bench with an empty cache; measured anew where its folder is gone."""
+    kept = out("digits") / "seconds.json"
+    if not kept.is_file():
+        shutil.rmtree(out("digits"), ignore_errors=True)
+        environment = {**os.environ, "EXPUNGE_CACHE": str(out("digits") / "cache")}
+        command = [str(Path(sys.executable).with_name("expunge")), "bench", "digits", "--out", str(out("digits"))]
+        started = time.monotonic()
+        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+        kept.write_text(json.dumps(time.monotonic() - started), encoding="utf-8")
+    return float(json.loads(kept.read_text(encoding="utf-8")))
 
 
 def eligible(row: BenchRow) -> bool:

@@ -58,6 +58,13 @@ def test_every_method_is_a_row_and_trivial_baselines_are_controls(ran):
     assert [r.name for r in ran.rows[:4]] == TRIVIAL
     assert [r.name for r in ran.rows[4:]] == METHODS.replace(":", " ").split(",")
     assert [r.method.aim == "control" for r in ran.rows] == [True] * 4 + [False] * 3
+
+
+def test_a_class_that_is_still_known_leaves_nothing_of_tow_and_retraining_most(ran):
+    found = rows_of(ran)
+    assert found["do_nothing"].tug_of_war < 0.2
+    assert found["retrain"].tug_of_war > 0.8
+    assert found["retrain"].spreads == {}  # two retrained models say nothing of a spread
     assert ran.reference.seeds == [11, 12]
     assert ran.seeds == [0, 1]
 

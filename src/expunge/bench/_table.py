@@ -284,12 +284,9 @@ def _tug_of_war(views: Sequence[RunView]) -> float | None:
     """Return the mean over seeds of ToW, see `metrics.tug_of_war`, from the accuracies that every audit has."""
     products = []
     for view in views:
-        scores = {s.role: s for s in view.scores if s.id.startswith("accuracy (") and s.role in ROLES}
-        gaps = [
-            s.unlearned - statistics.fmean(s.retrained)
-            for s in scores.values()
-            if s.unlearned is not None and s.retrained
-        ]
+        scores = [next((s for s in view.scores if s.id.startswith(f"accuracy ({role}")), None) for role in ROLES]
+        known = [(s.unlearned, s.retrained) for s in scores if s and s.unlearned is not None and s.retrained]
+        gaps = [value - statistics.fmean(retrained) for value, retrained in known]
         if len(gaps) == len(ROLES):
             products.append(math.prod(1 - abs(gap) for gap in gaps))
     return statistics.fmean(products) if products and len(products) == len(views) else None
