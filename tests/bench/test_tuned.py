@@ -67,3 +67,9 @@ def test_the_requests_of_the_digits_sweep_go_from_easy_to_hard():
     values = read_yaml(bench_file("digits_sweep"))["requests"]
     assert next(iter(values)) == "easiest"
     assert {"hardest", "searched", "random_10", "class", "mislabelled"} <= set(values)
+
+
+def test_a_bench_of_a_regressor_leaves_out_refusals_and_says_why():
+    for part in read_bench("uci").parts:
+        assert "refuse" not in [e.method for e in part.entries]
+        assert part.left_out == {"refuse": "no answer of a regressor is a refusal"}

@@ -277,6 +277,10 @@ def _unfit(method: str, recipe: Recipe) -> str:
     """Why there can be no row for a trivial baseline, or ""."""
     if method == "retrain" and recipe.train_recipe() is None:
         return "how the original was trained is not known"
+    trained = recipe.train_recipe()
+    kind = (trained.learner if trained else recipe.learner).get("kind")
+    if method == "refuse" and kind == "regressor":
+        return "no answer of a regressor is a refusal"
     return ""
 
 
