@@ -55,6 +55,7 @@ VIEWS = {
     "run-1.json": (pages.RunView, "`expunge report RUN --json`, `view.json` of a run folder"),
     "compare-1.json": (pages.CompareView, "`expunge compare RUNS --json`"),
     "bench-1.json": (pages.BenchView, "`expunge bench FILE --json`, one a request"),
+    "sweep-1.json": (pages.SweepView, "`sweep.json` beside the tables of a bench of several requests"),
 }
 """What is printed in which form."""
 
