@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from expunge import api, pages
 from expunge.bench._suite import Bench
 
-LONGEST_NOTE = 80
+LONGEST_NOTE = 300
 
 
 def sweep_view(bench: Bench, views: Mapping[str, pages.BenchView], *, rerun: str = "") -> pages.SweepView:
@@ -33,12 +33,13 @@ def sweep_view(bench: Bench, views: Mapping[str, pages.BenchView], *, rerun: str
 
 
 def _request(name: str, view: pages.BenchView) -> pages.SweepRequest:
-    metric = next((m for m in view.metrics if m.label == view.forget_axis or m.id == view.forget_axis), None)
+    of_set = [m for m in view.metrics if m.role == "forget"]
+    metric = next((m for m in of_set if m.id == view.forget_axis), of_set[0] if of_set else None)
     return pages.SweepRequest(
         name=name,
         reason=view.request.reason,
         forget=view.request.counts["forget"],
-        axis=view.forget_axis,
+        axis=metric.label if metric else "",
         original=metric.original if metric else None,
         retrained=statistics.fmean(metric.retrained) if metric and metric.retrained else None,
         noise_floor=metric.noise_floor if metric else None,
@@ -62,7 +63,7 @@ def _cell(row: pages.BenchRow | None) -> pages.SweepCell:
     if row is None:
         return pages.SweepCell(state="not-run", note="")
     if row.e_forget is None or row.e_utility is None:
-        return pages.SweepCell(state=row.state, note=row.note[:LONGEST_NOTE])
+        return pages.SweepCell(state=row.state, note=row.note[:LONGEST_NOTE], tug_of_war=row.tug_of_war)
     return pages.SweepCell(
         e_forget=row.e_forget,
         e_utility=row.e_utility,
